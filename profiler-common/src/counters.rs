@@ -1,0 +1,110 @@
+//! The kernel's own counters of a task, and what a job makes of them.
+
+/// The counters that the kernel itself keeps in `task_struct`, as they stood at one moment.
+///
+/// They only ever grow while the task lives. Nothing here is measured by us: the difference of two
+/// readings is what the kernel charged the task in between.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// `se.sum_exec_runtime`: time on CPU, nanoseconds.
+    pub cpu_ns: u64,
+    /// `sched_info.run_delay`: runnable but waiting for a CPU, nanoseconds.
+    pub run_queue_ns: u64,
+    /// `nvcsw`: switches because the task waited for something.
+    pub voluntary_switches: u64,
+    /// `nivcsw`: switches because somebody else got the CPU.
+    pub involuntary_switches: u64,
+    /// `min_flt`: page faults served without I/O.
+    pub minor_faults: u64,
+    /// `maj_flt`: page faults that needed I/O.
+    pub major_faults: u64,
+    /// `ioac.read_bytes`: bytes that the task caused to be read from storage.
+    pub read_bytes: u64,
+    /// `ioac.write_bytes`: bytes that the task dirtied, charged when the page is dirtied.
+    pub write_bytes: u64,
+    /// `ioac.cancelled_write_bytes`: dirtied by anybody, truncated by this task before writeback.
+    pub cancelled_write_bytes: u64,
+    /// `ioac.rchar`: bytes through read-like calls.
+    pub logical_read_bytes: u64,
+    /// `ioac.wchar`: bytes through write-like calls.
+    pub logical_write_bytes: u64,
+    /// `ioac.syscr`: read-like calls.
+    pub read_calls: u64,
+    /// `ioac.syscw`: write-like calls.
+    pub write_calls: u64,
+}
+
+macro_rules! each_counter {
+    ($then:ident) => {
+        $then!(
+            cpu_ns,
+            run_queue_ns,
+            voluntary_switches,
+            involuntary_switches,
+            minor_faults,
+            major_faults,
+            read_bytes,
+            write_bytes,
+            cancelled_write_bytes,
+            logical_read_bytes,
+            logical_write_bytes,
+            read_calls,
+            write_calls,
+        )
+    };
+}
+
+impl Counters {
+    /// How much each counter grew since `base`.
+    #[must_use]
+    #[inline(always)]
+    pub fn since(&self, base: &Self) -> Self {
+        macro_rules! grown {
+            ($($counter:ident,)*) => {
+                Self { $($counter: self.$counter.wrapping_sub(base.$counter)),* }
+            };
+        }
+        each_counter!(grown)
+    }
+
+    /// Adds other counters.
+    #[inline(always)]
+    pub fn add(&mut self, other: &Self) {
+        macro_rules! add {
+            ($($counter:ident,)*) => {
+                $(self.$counter = self.$counter.wrapping_add(other.$counter);)*
+            };
+        }
+        each_counter!(add);
+    }
+}
+
+/// What tasks spent under a job: counters since each task joined, and what only we can tell.
+///
+/// Sums of these add up field by field.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Growth of the kernel's counters since the task joined the job.
+    pub counters: Counters,
+    /// Part of `counters.run_queue_ns` that ended when a task of another job left the CPU.
+    pub run_queue_managed_ns: u64,
+    /// Part of `counters.run_queue_ns` that ended when a task of the same job left the CPU.
+    pub run_queue_self_ns: u64,
+    /// Off the CPU with the kernel's I/O wait mark set.
+    pub block_wait_ns: u64,
+    /// From joining the job to the end, or to now: the wall time of each task, added up.
+    pub life_ns: u64,
+}
+
+impl Spent {
+    /// Adds what others spent.
+    pub fn add(&mut self, other: &Self) {
+        self.counters.add(&other.counters);
+        self.run_queue_managed_ns += other.run_queue_managed_ns;
+        self.run_queue_self_ns += other.run_queue_self_ns;
+        self.block_wait_ns += other.block_wait_ns;
+        self.life_ns += other.life_ns;
+    }
+}

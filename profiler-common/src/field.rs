@@ -1,0 +1,41 @@
+//! The kernel fields that the programs read, named once for both sides.
+//!
+//! rustc emits no CO-RE relocations, so the agent looks each offset up in the running kernel's BTF
+//! and hands it to the object as a read-only global, which the verifier treats as a constant.
+
+/// Value of an offset that this kernel does not have: the program skips the figure.
+pub const MISSING: u64 = u64::MAX;
+
+/// Calls `$then!` with the table of fields: global's name, structure, path of the member.
+#[macro_export]
+macro_rules! kernel_fields {
+    ($then:ident) => {
+        $then! {
+            TASK_BPF_STORAGE: "task_struct" "bpf_storage",
+            TASK_CLOCK: "task_struct" "se.sum_exec_runtime",
+            TASK_COMM: "task_struct" "comm",
+            TASK_EXIT_CODE: "task_struct" "exit_code",
+            TASK_EXIT_STATE: "task_struct" "exit_state",
+            TASK_INVOLUNTARY_SWITCHES: "task_struct" "nivcsw",
+            TASK_LOGICAL_READ_BYTES: "task_struct" "ioac.rchar",
+            TASK_LOGICAL_WRITE_BYTES: "task_struct" "ioac.wchar",
+            TASK_MAJOR_FAULTS: "task_struct" "maj_flt",
+            TASK_MINOR_FAULTS: "task_struct" "min_flt",
+            TASK_ON_CPU: "task_struct" "on_cpu",
+            TASK_CPU: "task_struct" "thread_info.cpu",
+            TASK_CANCELLED_WRITE_BYTES: "task_struct" "ioac.cancelled_write_bytes",
+            TASK_LEADER: "task_struct" "group_leader",
+            TASK_PARENT: "task_struct" "real_parent",
+            TASK_PID: "task_struct" "tgid",
+            TASK_READ_BYTES: "task_struct" "ioac.read_bytes",
+            TASK_READ_CALLS: "task_struct" "ioac.syscr",
+            TASK_RUN_DELAY: "task_struct" "sched_info.run_delay",
+            TASK_START_BOOTTIME: "task_struct" "start_boottime",
+            TASK_START_TIME: "task_struct" "start_time",
+            TASK_TID: "task_struct" "pid",
+            TASK_VOLUNTARY_SWITCHES: "task_struct" "nvcsw",
+            TASK_WRITE_BYTES: "task_struct" "ioac.write_bytes",
+            TASK_WRITE_CALLS: "task_struct" "ioac.syscw",
+        }
+    };
+}

@@ -1,0 +1,23 @@
+//! What the eBPF programs and the agent agree on, and nothing else: the layout of every map and
+//! event, one file per idea.
+//!
+//! Both sides are compiled from these very types, so a layout cannot drift. Everything is
+//! `#[repr(C)]`, made of integers of a fixed size, and valid for any bit pattern: user space reads
+//! these types straight from memory that the kernel side writes.
+
+#![no_std]
+
+pub mod counters;
+pub mod cpu;
+pub mod event;
+pub mod field;
+pub mod job;
+pub mod session;
+pub mod task;
+
+pub use counters::{Counters, Spent};
+pub use cpu::CpuEntry;
+pub use event::TaskEnded;
+pub use job::{JobEntry, JobRef, Total};
+pub use session::{Lost, SessionState, TagMode, TagRequest};
+pub use task::{Comm, NO_ENTRY, Progress, TagState, TaskEntry, TaskTag};

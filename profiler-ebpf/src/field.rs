@@ -1,0 +1,151 @@
+//! Reading kernel structures at offsets that the agent looked up in the running kernel's BTF.
+
+use aya_ebpf::Global;
+use profiler_common::{Comm, Counters, field::MISSING};
+
+macro_rules! define {
+    ($($name:ident: $structure:literal $path:literal,)*) => {
+        $(
+            #[doc = concat!("Offset of `", $structure, ".", $path, "`.")]
+            #[unsafe(no_mangle)]
+            pub static $name: Global<u64> = Global::new(MISSING);
+        )*
+    };
+}
+profiler_common::kernel_fields!(define);
+
+/// A `struct task_struct` in the kernel's memory: opaque, read through [`Task`] only.
+#[repr(C)]
+pub struct TaskStruct {
+    opaque: [u8; 0],
+}
+
+/// A task that the kernel handed to a program.
+#[derive(Clone, Copy)]
+pub struct Task(pub *const TaskStruct);
+
+impl Task {
+    /// Reads a field, or nothing where this kernel has no such field.
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: &Global<u64>) -> Option<T> {
+        let offset = offset.load();
+        if offset == MISSING {
+            return None;
+        }
+        // SAFETY: the verifier checks that the offset, a constant to it, lies in `task_struct`
+        // and is read with the size of the field.
+        Some(unsafe { self.0.byte_add(offset as usize).cast::<T>().read_volatile() })
+    }
+
+    #[inline(always)]
+    fn counter(self, offset: &Global<u64>) -> u64 {
+        self.read(offset).unwrap_or(0)
+    }
+
+    /// Whether any BPF program ever attached storage to the task: one load that spares most tasks
+    /// of the host the call of a helper.
+    #[inline(always)]
+    pub fn may_have_tag(self) -> bool {
+        self.read::<u64>(&TASK_BPF_STORAGE) != Some(0)
+    }
+
+    /// Thread id.
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.read(&TASK_TID).unwrap_or(0)
+    }
+
+    /// Process id.
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        self.read(&TASK_PID).unwrap_or(0)
+    }
+
+    /// Process id of the parent. Only while the task is not being released.
+    #[inline(always)]
+    pub fn parent(self) -> u32 {
+        self.read(&TASK_PARENT).map_or(0, |parent| Self(parent).pid())
+    }
+
+    /// The leader of the task's group. Only while the task is not being released.
+    #[inline(always)]
+    pub fn leader(self) -> Self {
+        self.read(&TASK_LEADER).map_or(self, Self)
+    }
+
+    /// `CLOCK_BOOTTIME` at the task's birth.
+    #[inline(always)]
+    pub fn start_boottime_ns(self) -> u64 {
+        self.counter(&TASK_START_BOOTTIME)
+    }
+
+    /// `CLOCK_MONOTONIC` at the task's birth.
+    #[inline(always)]
+    pub fn start_time_ns(self) -> u64 {
+        self.counter(&TASK_START_TIME)
+    }
+
+    /// As `waitpid` encodes it; only meaningful once the task is exiting.
+    #[inline(always)]
+    pub fn exit_code(self) -> u32 {
+        self.read(&TASK_EXIT_CODE).unwrap_or(0)
+    }
+
+    /// Whether the task is a zombie or gone.
+    #[inline(always)]
+    pub fn is_dead(self) -> bool {
+        self.read::<u32>(&TASK_EXIT_STATE).unwrap_or(0) != 0
+    }
+
+    /// The CPU that the task runs on right now, if any.
+    #[inline(always)]
+    pub fn running_on(self) -> Option<u32> {
+        if self.read::<u32>(&TASK_ON_CPU)? == 0 {
+            return None;
+        }
+        self.read(&TASK_CPU)
+    }
+
+    /// Time spent runnable without a CPU, up to the task's last arrival on one.
+    #[inline(always)]
+    pub fn run_queue_ns(self) -> u64 {
+        self.counter(&TASK_RUN_DELAY)
+    }
+
+    /// The task's name, as two words.
+    #[inline(always)]
+    pub fn comm(self) -> Comm {
+        let offset = TASK_COMM.load();
+        let mut comm = [0; 16];
+        if offset != MISSING {
+            // SAFETY: `comm` is an array of 16 bytes inside `task_struct`; the helper copies it.
+            let _ = unsafe {
+                aya_ebpf::helpers::bpf_probe_read_kernel_buf(
+                    self.0.byte_add(offset as usize).cast(),
+                    &mut comm,
+                )
+            };
+        }
+        comm
+    }
+
+    /// The kernel's counters as they stand.
+    #[inline(always)]
+    pub fn counters(self) -> Counters {
+        Counters {
+            cpu_ns: self.counter(&TASK_CLOCK),
+            run_queue_ns: self.run_queue_ns(),
+            voluntary_switches: self.counter(&TASK_VOLUNTARY_SWITCHES),
+            involuntary_switches: self.counter(&TASK_INVOLUNTARY_SWITCHES),
+            minor_faults: self.counter(&TASK_MINOR_FAULTS),
+            major_faults: self.counter(&TASK_MAJOR_FAULTS),
+            read_bytes: self.counter(&TASK_READ_BYTES),
+            write_bytes: self.counter(&TASK_WRITE_BYTES),
+            cancelled_write_bytes: self.counter(&TASK_CANCELLED_WRITE_BYTES),
+            logical_read_bytes: self.counter(&TASK_LOGICAL_READ_BYTES),
+            logical_write_bytes: self.counter(&TASK_LOGICAL_WRITE_BYTES),
+            read_calls: self.counter(&TASK_READ_CALLS),
+            write_calls: self.counter(&TASK_WRITE_CALLS),
+        }
+    }
+}

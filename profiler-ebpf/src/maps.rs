@@ -1,0 +1,80 @@
+//! Every map: who writes it, who reads it, and what happens when it is full.
+//!
+//! Arrays that user space reads are `MMAPABLE`, so that a snapshot costs no system call per job or
+//! task. Sizes given here are the least; the agent sets the real ones when it loads the object.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE};
+use aya_ebpf::cty::c_void;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, RingBuf, Stack};
+use profiler_common::{CpuEntry, JobEntry, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+
+/// What each CPU runs. Written by `sched_switch`, read by the agent. Indexed by CPU.
+#[map]
+pub static CPUS: Array<CpuEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Live tasks. Taken by `task_newtask` and `tag_task`, written by `sched_switch`, read by the
+/// agent. Full: the task counts in its tag instead, and shows in `Lost::tasks_unlisted`.
+#[map]
+pub static ENTRIES: Array<TaskEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Indices of entries that were used and given back. As large as `ENTRIES`, so never full.
+#[map]
+pub static FREE_ENTRIES: Stack<u32> = Stack::with_max_entries(1, 0);
+
+/// Jobs. Slots are taken and cleared by the agent; sums are added by eBPF when a task ends.
+#[map]
+pub static JOBS: Array<JobEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Connectors: the same sums per type of job, over all jobs past and present.
+#[map]
+pub static CONNECTORS: Array<Total> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// One element: high-water mark and losses. Written by eBPF, read by the agent.
+#[map]
+pub static SESSION: Array<SessionState> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// One element: what the agent asks of `tag_task`, and the answer.
+#[map]
+pub static REQUEST: Array<TagRequest> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Ends of tasks, for per-thread lists. Full: counted in `Lost::ends_unlisted`, totals unharmed.
+#[map]
+pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Task storage: the tag of each task under a job. The kernel frees it with the task.
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "TASKS")]
+pub static TASKS: TaskStorage<TaskTag> = TaskStorage::new();
+
+/// A BTF map definition of type task storage, which aya-ebpf does not have yet: the loader reads
+/// the type, key, value, size and flags from the BTF of these pointers' targets.
+#[repr(C)]
+pub struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: the pointers are never followed; the loader replaces the whole by a map.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// The map as helpers take it.
+    #[inline(always)]
+    pub fn as_ptr(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+}

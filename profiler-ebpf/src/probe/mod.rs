@@ -1,0 +1,6 @@
+//! One file per kind of hook, with the same names as the user half in `profiler/src/kernel/probe`.
+
+mod floor;
+mod life;
+mod sched;
+mod tag;

@@ -1,0 +1,198 @@
+//! How a thread belongs to a job: giving it a tag and an entry, and finding them again.
+
+use aya_ebpf::bindings::{BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_task_storage_get};
+use profiler_common::{JobRef, NO_ENTRY, Progress, SessionState, TagState, TaskEntry, TaskTag};
+
+use crate::atomic;
+use crate::field::Task;
+use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, SESSION, TASKS};
+
+/// The task's tag, if it has one in any state but `Off`.
+#[inline(always)]
+pub fn tag_of(task: Task) -> Option<&'static mut TaskTag> {
+    if !task.may_have_tag() {
+        return None;
+    }
+    let tag = storage(task, 0)?;
+    (tag.state != TagState::Off as u64).then_some(tag)
+}
+
+#[inline(always)]
+fn storage(task: Task, flags: u64) -> Option<&'static mut TaskTag> {
+    let task = task.0.cast::<task_struct>().cast_mut();
+    // SAFETY: the verifier knows `task` for a live task; a null value means "zeroed".
+    let tag = unsafe { bpf_task_storage_get(TASKS.as_ptr(), task, core::ptr::null_mut(), flags) };
+    // SAFETY: null or a value of this map, which lives as long as the task; the kernel runs at most
+    // one of the programs that write it at a time (the task's CPU, or its parent before it runs).
+    unsafe { tag.cast::<TaskTag>().as_mut() }
+}
+
+/// Whether a task joins a job at its birth, with everything it will ever spend, or later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    AtBirth,
+    Later,
+}
+
+/// Tags a task, and lists it if an entry is free. False when the kernel had no memory for it.
+#[inline(always)]
+pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_process: bool) -> bool {
+    let Some(tag) = storage(task, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE)) else {
+        lost(|session| &raw mut session.lost.tasks_untagged);
+        return false;
+    };
+    tag.job = job.0;
+    tag.connector = connector;
+    tag.parent = task.parent();
+    tag.process_start_boottime_ns = task.leader().start_boottime_ns();
+    match joining {
+        Joining::AtBirth => {
+            tag.began_ns = task.start_time_ns();
+            tag.progress = Progress::default();
+        }
+        Joining::Later => {
+            // SAFETY: no arguments.
+            tag.began_ns = unsafe { bpf_ktime_get_ns() };
+            let now = task.counters();
+            tag.progress = Progress { base: now, now, ..Progress::default() };
+        }
+    }
+    tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
+    count_in(job, connector, is_process);
+    tag.state = TagState::Counted as u64;
+    true
+}
+
+/// Tags a task so that only what it starts counts.
+#[inline(always)]
+pub fn become_parent(task: Task, job: JobRef, connector: u32) -> bool {
+    let Some(tag) = storage(task, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE)) else {
+        return false;
+    };
+    tag.job = job.0;
+    tag.connector = connector;
+    tag.entry = NO_ENTRY;
+    tag.state = TagState::Parent as u64;
+    true
+}
+
+/// Where the accounting of a task stands: in its entry, or in its tag if it has none.
+#[inline(always)]
+pub fn progress_of(tag: &mut TaskTag) -> &mut Progress {
+    match entry_of(tag.entry) {
+        Some(entry) => &mut entry.progress,
+        None => &mut tag.progress,
+    }
+}
+
+/// An entry by its index.
+#[inline(always)]
+pub fn entry_of(index: u32) -> Option<&'static mut TaskEntry> {
+    // SAFETY: null or an element of the array, which lives as long as the program; only the holder
+    // of the index writes it.
+    ENTRIES.get_ptr_mut(index).and_then(|entry| unsafe { entry.as_mut() })
+}
+
+/// Gives the entry of a task back.
+#[inline(always)]
+pub fn unlist(tag: &mut TaskTag) {
+    if let Some(entry) = entry_of(tag.entry) {
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::exchange(&raw mut entry.job, 0) };
+        // The stack is as large as the array, so it always has room.
+        let _ = FREE_ENTRIES.push(&tag.entry, 0);
+    }
+    tag.entry = NO_ENTRY;
+}
+
+#[inline(always)]
+fn list(task: Task, tag: &TaskTag) -> Option<u32> {
+    let Some((index, entry)) = free_entry() else {
+        lost(|session| &raw mut session.lost.tasks_unlisted);
+        return None;
+    };
+    entry.tid = task.tid();
+    entry.pid = task.pid();
+    entry.parent = tag.parent;
+    entry.connector = tag.connector;
+    entry.start_boottime_ns = task.start_boottime_ns();
+    entry.process_start_boottime_ns = tag.process_start_boottime_ns;
+    entry.began_ns = tag.began_ns;
+    entry.comm = task.comm();
+    entry.progress = tag.progress;
+    // SAFETY: an aligned field of a map value. Readers take the entry for free until now, and an
+    // exchange orders what was written before it.
+    unsafe { atomic::exchange(&raw mut entry.job, tag.job) };
+    note_running(task, entry.tid);
+    Some(index)
+}
+
+#[inline(always)]
+fn free_entry() -> Option<(u32, &'static mut TaskEntry)> {
+    if let Ok(Some(index)) = FREE_ENTRIES.pop() {
+        return entry_of(index).map(|entry| (index, entry));
+    }
+    let session = session()?;
+    // SAFETY: an aligned field of a map value.
+    let index = unsafe { atomic::fetch_add(&raw mut session.entries_used, 1) } as u32;
+    entry_of(index).map(|entry| (index, entry))
+}
+
+/// Tells readers that a task is on its CPU right now, where no switch has told them yet. If a
+/// switch happens meanwhile the CPU is no longer unknown, and its own note stands.
+#[inline(always)]
+fn note_running(task: Task, tid: u32) {
+    let Some(cpu) = task.running_on().and_then(|cpu| CPUS.get_ptr_mut(cpu)) else {
+        return;
+    };
+    // SAFETY: `cpu` is an element of the array.
+    let running = unsafe { &raw mut (*cpu).running };
+    // SAFETY: an aligned field of a map value.
+    unsafe { atomic::compare_exchange(running, 0, u64::from(tid) + 1) };
+}
+
+#[inline(always)]
+fn count_in(job: JobRef, connector: u32, is_process: bool) {
+    if let Some(entry) = JOBS.get_ptr_mut(job.slot()) {
+        // SAFETY: an element of the array.
+        let entry = unsafe { &mut *entry };
+        if entry.job == job.0 {
+            count_task(&mut entry.total, is_process);
+        }
+    }
+    if let Some(total) = CONNECTORS.get_ptr_mut(connector) {
+        // SAFETY: an element of the array.
+        count_task(unsafe { &mut *total }, is_process);
+    }
+}
+
+#[inline(always)]
+fn count_task(total: &mut profiler_common::Total, is_process: bool) {
+    // SAFETY: aligned fields of a map value, here and below.
+    unsafe { atomic::add(&raw mut total.tasks, 1) };
+    if is_process {
+        // SAFETY: as above.
+        unsafe { atomic::add(&raw mut total.processes, 1) };
+    }
+    // SAFETY: as above.
+    let live = unsafe { atomic::fetch_add(&raw mut total.tasks_live, 1) } + 1;
+    // SAFETY: as above.
+    unsafe { atomic::raise_to(&raw mut total.tasks_peak, live) };
+}
+
+/// The one element of `SESSION`.
+#[inline(always)]
+pub fn session() -> Option<&'static mut SessionState> {
+    // SAFETY: null or the element of the array.
+    SESSION.get_ptr_mut(0).and_then(|session| unsafe { session.as_mut() })
+}
+
+/// Counts something that could not be counted.
+#[inline(always)]
+pub fn lost(cause: impl FnOnce(&mut SessionState) -> *mut u64) {
+    if let Some(session) = session() {
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::add(cause(session), 1) };
+    }
+}

@@ -1,0 +1,167 @@
+//! The arguments as written.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Exact cost of a command or a process, thread by thread, from the kernel's own accounting.
+#[derive(Debug, Parser)]
+#[command(name = "profiler", version, propagate_version = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a command and show exactly what it cost
+    Run(Run),
+    /// Measure a process that runs already, and what it starts from now on
+    Attach(Attach),
+    /// Show which figures this host can give, and what would give the others
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The command's input, output, signals and exit status pass through unchanged; the summary goes
+/// to standard error.
+///
+/// Exit status: the command's own; 128 + n if signal n ended it; 127 if there is no such command;
+/// 126 if it cannot be executed; 2 if the arguments are unusable; 1 if the figures could not be
+/// written although the command succeeded.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// Go on until everything that the command started has ended, detached daemons included
+    #[arg(long)]
+    pub(super) wait_all: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// Ends when the process does, after --duration, or at Ctrl-C, and then shows what was used
+/// since it began. Exit status 2 if there is no such process.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Attach {
+    /// The process
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: u32,
+    /// Stop after this long: 500ms, 10s, 5m, 1h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) duration: Option<Duration>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// Exit status 0 if exact attribution is possible here, 1 if not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What to show, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Output {
+    /// Write the whole record, each process and thread included, as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) json: Option<PathBuf>,
+    /// What to print at the end
+    #[arg(long, value_enum, default_value_t = Summary::Table)]
+    pub(super) summary: Summary,
+    /// How many processes and threads the table shows
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(super) top: usize,
+    /// Show a line with elapsed time, CPUs in use and tasks while it runs
+    #[arg(long, value_enum, default_value_t = Live::Auto)]
+    pub(super) live: Live,
+    /// Most threads to list; the others count in the total only
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    pub(super) max_listed: usize,
+    /// Most live threads to keep track of in the kernel
+    #[arg(long, value_name = "N", default_value_t = crate::kernel::Capacity::AD_HOC.tasks, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub(super) max_tasks: u32,
+    /// Where the figures come from; ebpf fails where auto would fall back to /proc
+    #[arg(long, value_enum, default_value_t = Source::Auto)]
+    pub(super) source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Summary {
+    /// A table on standard error
+    Table,
+    /// Nothing
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Live {
+    /// If standard error is a terminal
+    Auto,
+    /// Never
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Source {
+    /// Exact where permitted, samples of /proc otherwise
+    Auto,
+    /// Exact, or not at all
+    Ebpf,
+    /// Samples of /proc
+    Procfs,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("unknown unit {unit:?}; use ms, s, m or h")),
+    };
+    let number: f64 = number.parse().map_err(|_| "not a number; try 500ms, 10s or 5m")?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_take_the_usual_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("5 parsecs").is_err());
+        assert!(duration("s").is_err());
+        assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn everything_after_the_command_is_the_commands() {
+        let args = Args::try_parse_from(["profiler", "run", "ls", "--json", "x"]).unwrap();
+        let Command::Run(run) = args.command else { panic!("not a run") };
+        assert_eq!(run.command, ["ls", "--json", "x"]);
+        assert_eq!(run.output.json, None);
+    }
+}

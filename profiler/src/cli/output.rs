@@ -1,0 +1,83 @@
+//! What `run` and `attach` have in common: choosing the meter, and showing the result.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::args::{Live, Output, Source, Summary};
+use super::{FAILED, Failure, USAGE};
+use crate::export::json;
+use crate::kernel::Capacity;
+use crate::model::record::SCHEMA;
+use crate::model::{RunRecord, Usage};
+use crate::session::{Exact, Measured, Meter, Sampled, Standing, this_host};
+use crate::ui::live::LiveLine;
+use crate::ui::summary::summary;
+
+/// Opens the file for the record, before anything is measured.
+pub(super) fn open_json(output: &Output) -> Result<Option<File>, Failure> {
+    let Some(path) = &output.json else { return Ok(None) };
+    json::open(path).map(Some).map_err(|error| {
+        Failure::new(USAGE, format_args!("cannot write --json {}: {error}", path.display()))
+    })
+}
+
+/// The meter that the user asked for, or the best that works here.
+pub(super) fn meter(output: &Output) -> Result<Box<dyn Meter>, Failure> {
+    if output.source == Source::Procfs {
+        return Ok(Box::new(Sampled::new(output.max_listed)));
+    }
+    let capacity = Capacity { tasks: output.max_tasks, ..Capacity::AD_HOC };
+    match Exact::new(capacity, output.max_listed) {
+        Ok(exact) => Ok(Box::new(exact)),
+        Err(error) if output.source == Source::Ebpf => {
+            Err(Failure::new(FAILED, format_args!("{error}; `profiler doctor` says what is missing")))
+        }
+        Err(error) => {
+            eprintln!("profiler: sampling /proc instead of exact figures: {error}");
+            eprintln!("profiler: `profiler doctor` says what is missing and how to get it");
+            Ok(Box::new(Sampled::new(output.max_listed)))
+        }
+    }
+}
+
+/// What is called at each look: the live line, where it is wanted.
+pub(super) fn live(output: &Output) -> impl FnMut(Standing) + use<> {
+    let is_wanted = output.live == Live::Auto && std::io::stderr().is_terminal();
+    let mut line = is_wanted.then(LiveLine::new);
+    move |standing| {
+        if let Some(line) = &mut line {
+            line.show(standing);
+        }
+    }
+}
+
+/// Shows and writes what was measured. Whatever cannot be written as asked is shown instead.
+pub(super) fn finish(
+    output: &Output,
+    json_file: Option<&File>,
+    command: Vec<String>,
+    measured: Measured,
+    exit_status: Option<i32>,
+) -> Result<ExitCode, Failure> {
+    let Measured { usage, processes, threads, still_running } = measured;
+    let usage = Usage { exit_status, ..usage };
+    let record =
+        RunRecord { schema: SCHEMA, command, usage, processes, threads, host: this_host() };
+    let written = json_file.map_or(Ok(()), |file| json::write(file, &record));
+    if output.summary == Summary::Table || written.is_err() {
+        // Standard error may be closed; the exit status still says how the command ended.
+        let _ = std::io::stderr().write_all(summary(&record, output.top, still_running).as_bytes());
+    }
+    let status = exit_status.and_then(|status| u8::try_from(status).ok()).unwrap_or(0);
+    match written.with_context(|| format!("cannot write --json {}", shown(output))) {
+        Ok(()) => Ok(ExitCode::from(status)),
+        Err(reason) => Err(Failure { reason, status: if status == 0 { FAILED } else { status } }),
+    }
+}
+
+fn shown(output: &Output) -> String {
+    output.json.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+}

@@ -1,0 +1,3 @@
+//! Records as files for other programs.
+
+pub mod json;

@@ -1,0 +1,216 @@
+//! Loading the eBPF object and attaching its programs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Map, MapData, RingBuf};
+use aya::programs::{BtfTracePoint, Iter, Program};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use profiler_common::{CpuEntry, JobEntry, Lost, SessionState, TagRequest, TaskEntry, Total};
+
+use super::bpf::recursion_misses;
+use super::mapped::{MappedArray, Plain};
+use super::offsets::Offsets;
+
+/// The programs that attach to a tracepoint of their own name.
+pub const PROGRAMS: &[&str] =
+    &["sched_process_free", "task_rename", "task_newtask", "sched_switch"];
+/// The iterator that puts tags on tasks.
+pub(super) const TAG_PROGRAM: &str = "tag_task";
+
+/// How much is kept in the kernel. What does not fit is counted as lost, by cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Live tasks that show while they live; 320 bytes each.
+    pub tasks: u32,
+    /// Jobs at once; 256 bytes each.
+    pub jobs: u32,
+    /// Types of job; 192 bytes each.
+    pub connectors: u32,
+    /// Bytes for the ends of tasks that we have not looked at yet, 200 each. A power of two.
+    pub ended_bytes: u32,
+}
+
+impl Capacity {
+    /// For one ad-hoc run: one job, as many tasks as most hosts allow.
+    pub const AD_HOC: Self = Self { tasks: 32_768, jobs: 1, connectors: 1, ended_bytes: 2 << 20 };
+}
+
+/// Why exact attribution is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel's types cannot be read.
+    #[error("cannot read the kernel's type information (/sys/kernel/btf/vmlinux): {0}")]
+    Btf(String),
+    /// The object was refused.
+    #[error("cannot load the eBPF object: {0}")]
+    Object(#[from] Box<EbpfError>),
+    /// One program was refused.
+    #[error("cannot load or attach the eBPF program {name}: {reason}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// A map could not be used.
+    #[error("cannot use the eBPF map {name}: {reason}")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+}
+
+/// Loaded and attached programs, with their maps. Dropping it, or the process's end however it
+/// comes, takes everything off the kernel again.
+pub struct Attribution {
+    pub(super) ebpf: Ebpf,
+    pub(super) cpus: MappedArray<CpuEntry>,
+    pub(super) entries: MappedArray<TaskEntry>,
+    pub(super) jobs: MappedArray<JobEntry>,
+    pub(super) connectors: MappedArray<Total>,
+    pub(super) session: MappedArray<SessionState>,
+    pub(super) request: MappedArray<TagRequest>,
+    pub(super) ended: RingBuf<MapData>,
+}
+
+impl Attribution {
+    /// Loads the object with the given capacity and attaches its programs.
+    ///
+    /// # Errors
+    /// Where BPF is not permitted or this kernel lacks what we need; the text says which.
+    pub fn load(capacity: Capacity) -> Result<Self, LoadError> {
+        let offsets = Offsets::of_running_kernel()?;
+        let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
+        let cpus = possible_cpus()?;
+        let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
+        for &name in PROGRAMS {
+            attach(&mut ebpf, name, &btf)?;
+        }
+        load_iterator(&mut ebpf, &btf)?;
+        let ended = take(&mut ebpf, "ENDED")?;
+        Ok(Self {
+            cpus: mapped(&mut ebpf, "CPUS", cpus)?,
+            entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,
+            jobs: mapped(&mut ebpf, "JOBS", capacity.jobs)?,
+            connectors: mapped(&mut ebpf, "CONNECTORS", capacity.connectors)?,
+            session: mapped(&mut ebpf, "SESSION", 1)?,
+            request: mapped(&mut ebpf, "REQUEST", 1)?,
+            ended: RingBuf::try_from(ended).map_err(map_error("ENDED"))?,
+            ebpf,
+        })
+    }
+
+    /// What could not be counted so far, by cause.
+    #[must_use]
+    pub fn lost(&self) -> Lost {
+        self.session.get(0).map(|session| session.lost).unwrap_or_default()
+    }
+
+    /// How often the kernel skipped one of our programs, each time an event that nobody saw.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn missed_events(&self) -> io::Result<u64> {
+        let mut misses = 0;
+        for (_, program) in self.ebpf.programs() {
+            if let Ok(fd) = program.fd() {
+                misses += recursion_misses(fd.as_fd())?;
+            }
+        }
+        Ok(misses)
+    }
+
+    /// A descriptor that becomes readable when many ends of tasks wait to be looked at.
+    #[must_use]
+    pub fn ended_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Attribution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attribution").field("session", &self.session.get(0)).finish_non_exhaustive()
+    }
+}
+
+fn object(
+    btf: &Btf,
+    offsets: &Offsets,
+    capacity: Capacity,
+    cpus: u32,
+) -> Result<Ebpf, Box<EbpfError>> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        // aya knows no task storage yet; the programs use it, we do not.
+        .allow_unsupported_maps()
+        .map_max_entries("CPUS", cpus)
+        .map_max_entries("ENTRIES", capacity.tasks)
+        .map_max_entries("FREE_ENTRIES", capacity.tasks)
+        .map_max_entries("JOBS", capacity.jobs)
+        .map_max_entries("CONNECTORS", capacity.connectors)
+        .map_max_entries("ENDED", capacity.ended_bytes);
+    for (field, offset) in offsets.iter() {
+        loader.override_global(field.global, offset, true);
+    }
+    loader.load(include_bytes_aligned!(env!("PROFILER_EBPF_OBJECT"))).map_err(Box::new)
+}
+
+fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), LoadError> {
+    let error = |reason: String| LoadError::Program { name, reason };
+    let program: &mut BtfTracePoint = ebpf
+        .program_mut(name)
+        .ok_or_else(|| error("not in the object".into()))?
+        .try_into()
+        .map_err(|reason: aya::programs::ProgramError| error(reason.to_string()))?;
+    program.load(name, btf).map_err(|reason| error(reason.to_string()))?;
+    program.attach().map_err(|reason| error(reason.to_string()))?;
+    Ok(())
+}
+
+fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
+    let error = |reason: String| LoadError::Program { name: TAG_PROGRAM, reason };
+    let program: &mut Iter = ebpf
+        .program_mut(TAG_PROGRAM)
+        .ok_or_else(|| error("not in the object".into()))?
+        .try_into()
+        .map_err(|reason: aya::programs::ProgramError| error(reason.to_string()))?;
+    program.load("task", btf).map_err(|reason| error(reason.to_string()))
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
+    ebpf.take_map(name).ok_or(LoadError::Map { name, reason: "not in the object".into() })
+}
+
+fn mapped<T: Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    elements: u32,
+) -> Result<MappedArray<T>, LoadError> {
+    let Map::Array(data) = take(ebpf, name)? else {
+        return Err(LoadError::Map { name, reason: "not an array".into() });
+    };
+    MappedArray::new(data.fd().as_fd(), elements).map_err(map_error(name))
+}
+
+fn map_error<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> LoadError {
+    move |error| LoadError::Map { name, reason: error.to_string() }
+}
+
+/// How many CPUs the kernel may ever bring up: CPU numbers are below this.
+fn possible_cpus() -> Result<u32, LoadError> {
+    aya::util::nr_cpus()
+        .map(|cpus| cpus as u32)
+        .map_err(|(path, error)| LoadError::Map { name: "CPUS", reason: format!("{path}: {error}") })
+}
+
+/// The loaded iterator, for [`super::tagging`].
+pub(super) fn tag_program(ebpf: &Ebpf) -> Option<&Iter> {
+    match ebpf.program(TAG_PROGRAM)? {
+        Program::Iter(program) => Some(program),
+        _ => None,
+    }
+}

@@ -1,0 +1,100 @@
+//! An array map of the kernel in our memory, so that reading it costs no system call.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A memory-mapped `BPF_MAP_TYPE_ARRAY` of `T`.
+///
+/// The kernel side writes while we read. Elements are therefore only ever copied out, with volatile
+/// reads; whoever needs several fields that belong together checks that nothing moved meanwhile.
+#[derive(Debug)]
+pub(super) struct MappedArray<T> {
+    start: NonNull<T>,
+    elements: u32,
+    bytes: usize,
+    element: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is only read by copying.
+unsafe impl<T: Send> Send for MappedArray<T> {}
+
+/// Types for which any bit pattern is a value and that both sides lay out alike.
+///
+/// # Safety
+/// The type is `#[repr(C)]`, made of integers and arrays of them, and its size is a multiple of 8.
+pub(super) unsafe trait Plain: Copy {}
+
+macro_rules! plain {
+    ($($type:ty),* $(,)?) => {
+        $(
+            const _: () = assert!(size_of::<$type>().is_multiple_of(8));
+            // SAFETY: `#[repr(C)]`, integers only, size checked above.
+            unsafe impl Plain for $type {}
+        )*
+    };
+}
+plain!(
+    profiler_common::CpuEntry,
+    profiler_common::JobEntry,
+    profiler_common::SessionState,
+    profiler_common::TagRequest,
+    profiler_common::TaskEntry,
+    profiler_common::TaskEnded,
+    profiler_common::Total,
+);
+
+impl<T: Plain> MappedArray<T> {
+    /// Maps the whole of an array map that was created `BPF_F_MMAPABLE` with `elements` elements.
+    ///
+    /// # Errors
+    /// What `mmap(2)` says.
+    pub(super) fn new(map: impl AsFd, elements: u32) -> io::Result<Self> {
+        let bytes = (elements as usize * size_of::<T>()).next_multiple_of(rustix::param::page_size());
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address that the kernel picks.
+        let start = unsafe {
+            mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, map, 0)
+        }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { start, elements, bytes, element: PhantomData })
+    }
+
+    /// How many elements there are.
+    #[must_use]
+    pub(super) fn len(&self) -> u32 {
+        self.elements
+    }
+
+
+    /// Copies an element out; `None` past the end.
+    #[must_use]
+    pub(super) fn get(&self, index: u32) -> Option<T> {
+        // SAFETY: inside the mapping, aligned, and any bit pattern is a `T`.
+        self.place(index).map(|place| unsafe { place.read_volatile() })
+    }
+
+    /// Replaces an element. Nothing happens past the end.
+    pub(super) fn set(&mut self, index: u32, value: T) {
+        if let Some(place) = self.place(index) {
+            // SAFETY: inside the mapping and aligned.
+            unsafe { place.write_volatile(value) };
+        }
+    }
+
+    fn place(&self, index: u32) -> Option<NonNull<T>> {
+        // SAFETY: the element lies inside the mapping.
+        (index < self.elements).then(|| unsafe { self.start.add(index as usize) })
+    }
+}
+
+impl<T> Drop for MappedArray<T> {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and nobody holds a reference into it.
+        // A failure would leave the mapping until the process ends; there is nothing better to do.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}

@@ -1,0 +1,18 @@
+//! The kernel side as seen from user space: loading the programs, tagging tasks, reading figures.
+//!
+//! [`Attribution`] is the whole of it. Nothing outside this module knows that eBPF is involved.
+
+mod bpf;
+mod load;
+mod mapped;
+mod offsets;
+mod reader;
+mod running;
+mod tagging;
+
+pub use bpf::Tasks;
+pub use load::{Attribution, Capacity, LoadError, PROGRAMS};
+pub use offsets::{BTF_PATH, FIELDS, Field, Offsets};
+pub(crate) use reader::monotonic_ns;
+pub use reader::{JobSnapshot, LiveTask, Snapshot};
+pub use tagging::{JobError, TagError, Tagged};

@@ -1,0 +1,225 @@
+//! Reading every figure at one moment, from mapped memory.
+//!
+//! A job's figures are what its tasks that ended left in its total, plus what each live task has in
+//! its entry, plus the slice of the at most one task per CPU that is on it. No system call is made
+//! per job or task; a few are per CPU that is busy with one.
+
+use std::mem::MaybeUninit;
+
+use profiler_common::{Comm, Counters, JobEntry, JobRef, Spent, TaskEnded, TaskEntry};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::load::Attribution;
+use super::running::charged_now;
+
+/// How often a job's figures are read again because a task of it ended meanwhile.
+const TRIES: u32 = 64;
+
+/// All figures at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// When it was taken (`CLOCK_MONOTONIC`).
+    pub taken_ns: u64,
+    /// The jobs that have a slot.
+    pub jobs: Vec<JobSnapshot>,
+    /// Live tasks of these jobs.
+    pub tasks: Vec<LiveTask>,
+}
+
+/// A job at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct JobSnapshot {
+    /// The job.
+    pub job: JobRef,
+    /// Its connector.
+    pub connector: u32,
+    /// Tasks seen in all.
+    pub tasks: u64,
+    /// Tasks alive now.
+    pub tasks_live: u64,
+    /// Most tasks alive at once.
+    pub tasks_peak: u64,
+    /// Processes seen in all.
+    pub processes: u64,
+    /// What the tasks that ended spent; the live ones are in [`Snapshot::tasks`].
+    pub ended: Spent,
+}
+
+/// A live task at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveTask {
+    /// Its job.
+    pub job: JobRef,
+    /// Thread id.
+    pub tid: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Process id of the parent when the task began to count.
+    pub parent: u32,
+    /// With `tid` it identifies the task.
+    pub start_boottime_ns: u64,
+    /// With `pid` it identifies the process.
+    pub process_start_boottime_ns: u64,
+    /// When it began to count (`CLOCK_MONOTONIC`).
+    pub began_ns: u64,
+    /// The name that it has now.
+    pub comm: Comm,
+    /// What it spent under the job so far, the slice that it is running included.
+    pub spent: Spent,
+}
+
+impl Attribution {
+    /// Reads all figures. No task is counted twice or missed, whatever ends meanwhile.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        let mut open: Vec<JobEntry> =
+            (0..self.jobs.len()).filter_map(|slot| self.jobs.get(slot)).filter(|j| j.job != 0).collect();
+        for attempt in 1..=TRIES {
+            snapshot.taken_ns = monotonic_ns();
+            let tasks = self.live_tasks(&open, snapshot.taken_ns);
+            let (settled, moved): (Vec<_>, Vec<_>) =
+                open.into_iter().partition(|before| attempt == TRIES || self.is_settled(before));
+            if moved.is_empty() {
+                snapshot.tasks.extend(tasks);
+            } else {
+                // The jobs in which a task ended while we looked are read once more.
+                let again: Vec<u64> = moved.iter().map(|entry| entry.job).collect();
+                snapshot.tasks.extend(tasks.into_iter().filter(|t| !again.contains(&t.job.0)));
+            }
+            snapshot.jobs.extend(settled.iter().map(JobSnapshot::of));
+            open = moved.iter().filter_map(|entry| self.jobs.get(JobRef(entry.job).slot())).collect();
+            if open.is_empty() {
+                break;
+            }
+        }
+        snapshot
+    }
+
+    /// The sums over all tasks that ended under a connector, past jobs included, with its counts.
+    #[must_use]
+    pub fn connector(&self, connector: u32) -> Option<profiler_common::Total> {
+        self.connectors.get(connector)
+    }
+
+    /// Hands over the ends of tasks that came since the last call, oldest first.
+    pub fn drain_ended(&mut self, mut each: impl FnMut(&TaskEnded)) {
+        while let Some(item) = self.ended.next() {
+            let mut event = MaybeUninit::<TaskEnded>::uninit();
+            let size = size_of::<TaskEnded>().min(item.len());
+            // SAFETY: both are at least `size` bytes long and apart.
+            unsafe { item.as_ptr().copy_to_nonoverlapping(event.as_mut_ptr().cast(), size) };
+            if size == size_of::<TaskEnded>() {
+                // SAFETY: all of it was written, and any bit pattern is a `TaskEnded`.
+                each(unsafe { event.assume_init_ref() });
+            }
+        }
+    }
+
+    /// Whether no task of the job ended while it and its tasks were read.
+    fn is_settled(&self, before: &JobEntry) -> bool {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let total = &before.total;
+        self.jobs.get(JobRef(before.job).slot()).is_none_or(|now| {
+            now.job != before.job
+                || (total.moves_begun == total.moves_done
+                    && now.total.moves_begun == total.moves_done
+                    && now.total.ended == total.ended)
+        })
+    }
+
+    /// The live tasks of the given jobs.
+    fn live_tasks(&self, jobs: &[JobEntry], now_ns: u64) -> Vec<LiveTask> {
+        let mut wanted = vec![0; self.jobs.len() as usize];
+        for entry in jobs {
+            wanted[JobRef(entry.job).slot() as usize] = entry.job;
+        }
+        let is_wanted =
+            |job: u64| job != 0 && wanted.get(JobRef(job).slot() as usize) == Some(&job);
+        let running = self.running();
+        let used = self.session.get(0).map_or(0, |session| session.entries_used);
+        let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
+        (0..used)
+            .filter_map(|index| self.entries.get(index))
+            .filter(|entry| is_wanted(entry.job))
+            .map(|mut entry| {
+                if let Ok(at) = running.binary_search_by_key(&entry.tid, |&(tid, _)| tid) {
+                    add_running_slice(&mut entry, running[at].1);
+                }
+                LiveTask::of(&entry, now_ns)
+            })
+            .collect()
+    }
+
+    /// Thread ids of the tasks on a CPU, in order, each with the job that held its CPU before.
+    fn running(&self) -> Vec<(u32, u64)> {
+        let mut running: Vec<_> = (0..self.cpus.len())
+            .filter_map(|cpu| self.cpus.get(cpu))
+            .filter_map(|cpu| Some((u32::try_from(cpu.running.checked_sub(1)?).ok()?, cpu.before)))
+            .filter(|&(tid, _)| tid != 0)
+            .collect();
+        running.sort_unstable();
+        running
+    }
+}
+
+/// What the task's next switch will do, for the figures that move while it runs.
+fn add_running_slice(entry: &mut TaskEntry, before: u64) {
+    let Some(Counters { cpu_ns, run_queue_ns, .. }) = charged_now(entry.pid, entry.tid) else {
+        return;
+    };
+    let progress = &mut entry.progress;
+    // If the task has left the CPU since, its entry may be ahead of what we just read.
+    let waited = run_queue_ns.saturating_sub(progress.now.run_queue_ns);
+    if before == entry.job {
+        progress.run_queue_self_ns += waited;
+    } else if before != 0 {
+        progress.run_queue_managed_ns += waited;
+    }
+    progress.now.run_queue_ns += waited;
+    progress.now.cpu_ns = progress.now.cpu_ns.max(cpu_ns);
+}
+
+impl JobSnapshot {
+    fn of(entry: &JobEntry) -> Self {
+        let total = &entry.total;
+        Self {
+            job: JobRef(entry.job),
+            connector: entry.connector,
+            tasks: total.tasks,
+            tasks_live: total.tasks_live,
+            tasks_peak: total.tasks_peak,
+            processes: total.processes,
+            ended: total.ended,
+        }
+    }
+}
+
+impl LiveTask {
+    fn of(entry: &TaskEntry, now_ns: u64) -> Self {
+        let progress = &entry.progress;
+        Self {
+            job: JobRef(entry.job),
+            tid: entry.tid,
+            pid: entry.pid,
+            parent: entry.parent,
+            start_boottime_ns: entry.start_boottime_ns,
+            process_start_boottime_ns: entry.process_start_boottime_ns,
+            began_ns: entry.began_ns,
+            comm: entry.comm,
+            spent: Spent {
+                counters: progress.now.since(&progress.base),
+                run_queue_managed_ns: progress.run_queue_managed_ns,
+                run_queue_self_ns: progress.run_queue_self_ns,
+                block_wait_ns: progress.block_wait_ns,
+                life_ns: now_ns.saturating_sub(entry.began_ns),
+            },
+        }
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds, the clock of every time stamp from the kernel side.
+pub(crate) fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}

@@ -1,0 +1,117 @@
+//! Jobs and their tasks: taking a job slot, putting tags on tasks, giving the slot back.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use profiler_common::{JobEntry, JobRef, TagMode, TagRequest};
+
+use super::bpf::{Tasks, iterate};
+use super::load::{Attribution, tag_program};
+
+/// Why a job could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// All slots are taken.
+    #[error("all {0} job slots are taken")]
+    Full(u32),
+    /// There is no such connector.
+    #[error("no connector has the index {0}")]
+    Connector(u32),
+}
+
+/// Why tasks could not be tagged.
+#[derive(Debug, thiserror::Error)]
+pub enum TagError {
+    /// There is no such thread or process.
+    #[error("no such thread or process")]
+    Gone,
+    /// It is ending: a zombie, or on its way there.
+    #[error("it is ending")]
+    Ending,
+    /// The kernel had no memory for a tag.
+    #[error("the kernel had no memory to tag {0} tasks")]
+    NoMemory(u64),
+    /// The kernel refused.
+    #[error("cannot iterate over tasks: {0}")]
+    Kernel(#[source] io::Error),
+}
+
+/// What tagging did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tagged {
+    /// Tasks that were changed.
+    pub changed: u64,
+    /// Tasks that already were as asked.
+    pub unchanged: u64,
+}
+
+impl Attribution {
+    /// Takes a free job slot. Its figures start at 0.
+    ///
+    /// # Errors
+    /// When all slots are taken, or for a connector beyond the capacity.
+    pub fn begin_job(&mut self, connector: u32) -> Result<JobRef, JobError> {
+        if connector >= self.connectors.len() {
+            return Err(JobError::Connector(connector));
+        }
+        let (slot, generation) = (0..self.jobs.len())
+            .filter_map(|slot| self.jobs.get(slot).map(|entry| (slot, entry)))
+            .find(|(_, entry)| entry.job == 0)
+            .map(|(slot, entry)| (slot, entry.last_generation.wrapping_add(1).max(1)))
+            .ok_or(JobError::Full(self.jobs.len()))?;
+        let job = JobRef::new(slot, generation);
+        self.jobs.set(slot, JobEntry { job: job.0, connector, ..JobEntry::default() });
+        Ok(job)
+    }
+
+    /// Gives a job's slot back. Tasks of the job that still run are charged to nobody from now on,
+    /// and counted as lost when they end.
+    pub fn end_job(&mut self, job: JobRef) {
+        if self.jobs.get(job.slot()).is_some_and(|entry| entry.job == job.0) {
+            let free = JobEntry { last_generation: job.generation(), ..JobEntry::default() };
+            self.jobs.set(job.slot(), free);
+        }
+    }
+
+    /// Changes the tags of the given tasks.
+    ///
+    /// # Errors
+    /// See [`TagError`]. Tasks that already were as asked are no error.
+    pub fn tag(&mut self, tasks: Tasks, job: JobRef, mode: TagMode) -> Result<Tagged, TagError> {
+        let connector = self.jobs.get(job.slot()).map_or(0, |entry| entry.connector);
+        let request =
+            TagRequest { job: job.0, connector, mode: mode as u32, ..TagRequest::default() };
+        self.request.set(0, request);
+        let program = tag_program(&self.ebpf).and_then(|program| program.fd().ok());
+        let Some(program) = program else {
+            return Err(TagError::Kernel(io::ErrorKind::NotFound.into()));
+        };
+        iterate(program.as_fd(), tasks).map_err(|error| match error.raw_os_error() {
+            Some(libc::ESRCH) => TagError::Gone,
+            _ => TagError::Kernel(error),
+        })?;
+        let answer = self.request.get(0).unwrap_or_default();
+        match answer {
+            TagRequest { failed: 1.., .. } => Err(TagError::NoMemory(answer.failed)),
+            TagRequest { changed: 0, unchanged: 0, ending: 0, .. } => Err(TagError::Gone),
+            TagRequest { changed: 0, unchanged: 0, .. } => Err(TagError::Ending),
+            _ => Ok(Tagged { changed: answer.changed, unchanged: answer.unchanged }),
+        }
+    }
+
+    /// Tags all threads of a process, and again until no new thread turns up, so that threads born
+    /// meanwhile of threads not yet tagged are found too.
+    ///
+    /// # Errors
+    /// As for [`Attribution::tag`].
+    pub fn tag_process(&mut self, pid: u32, job: JobRef) -> Result<Tagged, TagError> {
+        let mut total = Tagged::default();
+        loop {
+            let round = self.tag(Tasks::Process(pid), job, TagMode::Count)?;
+            total.changed += round.changed;
+            if round.changed == 0 {
+                return Ok(Tagged { unchanged: round.unchanged - total.changed.min(round.unchanged), ..total });
+            }
+        }
+    }
+}

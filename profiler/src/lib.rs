@@ -1,0 +1,12 @@
+//! Exact cost of every job, process and thread on a Linux host, from the kernel's own accounting.
+//!
+//! Data flows one way: [`kernel`] loads the eBPF programs and reads their figures, [`model`] makes
+//! records of them, [`session`] ties both to a command or a process, [`ui`] and [`export`] show the
+//! result, [`cli`] parses and dispatches. `model` is pure: it knows no clock, file or socket.
+
+pub mod cli;
+pub mod export;
+pub mod kernel;
+pub mod model;
+pub mod session;
+pub mod ui;

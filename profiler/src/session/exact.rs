@@ -1,0 +1,176 @@
+//! Exact measurement: the kernel's own accounting, collected by the eBPF programs.
+
+use std::fs;
+use std::io;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use profiler_common::{JobRef, Spent, TagMode};
+use rustix::event::{PollFd, PollFlags};
+use rustix::thread::gettid;
+
+use super::{AttachError, Measured, Meter, Standing, check_process, note_loss};
+use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, TagError, Tasks};
+use crate::model::{Tally, TaskFigures, Usage};
+
+/// How long the end of a session waits for tasks that are ending to make their last switch.
+/// It takes microseconds unless the host is badly overloaded.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// A session whose figures come from eBPF.
+#[derive(Debug)]
+pub struct Exact {
+    attribution: Attribution,
+    job: JobRef,
+    tally: Tally,
+    began: Instant,
+}
+
+impl Exact {
+    /// Loads the programs.
+    ///
+    /// # Errors
+    /// Where exact attribution is not possible, and why.
+    pub fn new(capacity: Capacity, max_listed: usize) -> Result<Self, LoadError> {
+        let mut attribution = Attribution::load(capacity)?;
+        let job = attribution
+            .begin_job(0)
+            .map_err(|error| LoadError::Map { name: "JOBS", reason: error.to_string() })?;
+        Ok(Self { attribution, job, tally: Tally::new(max_listed), began: Instant::now() })
+    }
+
+    fn collect_ended(&mut self) {
+        let Self { attribution, tally, job, .. } = self;
+        attribution.drain_ended(|event| {
+            if event.job == job.0 {
+                tally.add(TaskFigures::of_ended(event));
+            }
+        });
+    }
+
+    /// Waits until every task that has ended made its last switch: a parent is told of its child's
+    /// end a little before, and the last microseconds count too. Returns how many did not.
+    fn settle(&self) -> u64 {
+        let deadline = Instant::now() + SETTLE;
+        let mut pause = Duration::from_micros(20);
+        loop {
+            let tasks = self.attribution.snapshot().tasks;
+            let ending = tasks.iter().filter(|task| has_ended(task)).count();
+            if ending == 0 || Instant::now() > deadline {
+                return ending as u64;
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    fn losses(&self, unsettled: u64) -> std::collections::BTreeMap<String, u64> {
+        let lost = self.attribution.lost();
+        let mut causes = std::collections::BTreeMap::new();
+        note_loss(&mut causes, "tasks_untagged", lost.tasks_untagged);
+        note_loss(&mut causes, "tasks_unlisted", lost.tasks_unlisted);
+        note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
+        note_loss(&mut causes, "tasks_of_reused_slot", lost.tasks_of_reused_slot);
+        note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
+        note_loss(&mut causes, "tasks_unsettled", unsettled);
+        note_loss(&mut causes, "missed_events", self.attribution.missed_events().unwrap_or(0));
+        causes
+    }
+}
+
+impl Meter for Exact {
+    fn spawn(&mut self, mut command: Command) -> io::Result<Child> {
+        let Self { attribution, job, began, .. } = self;
+        // The child inherits a tag that makes only descendants count, at its very birth. It is put
+        // on a thread of its own, so that nothing else that we start can inherit it.
+        thread::scope(|scope| {
+            let spawner = scope.spawn(|| {
+                let tid = gettid().as_raw_nonzero().get().cast_unsigned();
+                attribution
+                    .tag(Tasks::Thread(tid), *job, TagMode::Parent)
+                    .map_err(io::Error::other)?;
+                *began = Instant::now();
+                command.spawn()
+            });
+            spawner.join().unwrap_or_else(|_| Err(io::Error::other("the spawning thread panicked")))
+        })
+    }
+
+    fn attach(&mut self, pid: u32) -> Result<(), AttachError> {
+        check_process(pid)?;
+        self.began = Instant::now();
+        self.attribution.tag_process(pid, self.job).map(drop).map_err(|error| match error {
+            TagError::Gone | TagError::Ending => AttachError::NoProcess(pid),
+            error => AttachError::Other(pid, error.to_string()),
+        })
+    }
+
+    fn look(&mut self) -> Standing {
+        self.collect_ended();
+        let snapshot = self.attribution.snapshot();
+        let ended: u64 = snapshot.jobs.iter().map(|job| job.ended.counters.cpu_ns).sum();
+        let live: u64 = snapshot.tasks.iter().map(|task| task.spent.counters.cpu_ns).sum();
+        Standing { cpu_ns: ended + live, tasks: snapshot.tasks.len() as u64 }
+    }
+
+    fn look_every_ms(&self) -> u64 {
+        100
+    }
+
+    fn early_look(&self) -> Option<PollFd<'_>> {
+        Some(PollFd::from_borrowed_fd(self.attribution.ended_fd(), PollFlags::IN))
+    }
+
+    fn finish(mut self: Box<Self>) -> Measured {
+        let unsettled = self.settle();
+        let snapshot = self.attribution.snapshot();
+        let wall = self.began.elapsed();
+        self.collect_ended();
+        let mut spent = Spent::default();
+        for task in &snapshot.tasks {
+            spent.add(&task.spent);
+            self.tally.add(figures(task));
+        }
+        let mut usage = Usage::unknown(crate::model::Source::Ebpf);
+        if let Some(job) = snapshot.jobs.first() {
+            spent.add(&job.ended);
+            usage = Usage {
+                wall_ns: u64::try_from(wall.as_nanos()).ok(),
+                tasks: Some(job.tasks),
+                tasks_peak: Some(job.tasks_peak),
+                processes: Some(job.processes),
+                lost: self.losses(unsettled),
+                ..Usage::exact(&spent)
+            };
+        }
+        Measured {
+            usage,
+            processes: self.tally.processes(),
+            threads: self.tally.threads(),
+            still_running: snapshot.tasks.len() as u64 - unsettled,
+        }
+    }
+}
+
+/// Whether a task that still shows as live is a zombie or gone: then its last switch is due.
+fn has_ended(task: &LiveTask) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/task/{}/stat", task.pid, task.tid)) else {
+        return true;
+    };
+    // The state follows the name, which is in parentheses and may hold anything, even these.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    matches!(state, Some('Z' | 'X'))
+}
+
+const fn figures(task: &LiveTask) -> TaskFigures {
+    TaskFigures {
+        tid: task.tid,
+        pid: task.pid,
+        parent: task.parent,
+        process_start_boottime_ns: task.process_start_boottime_ns,
+        began_ns: task.began_ns,
+        comm: task.comm,
+        spent: task.spent,
+    }
+}

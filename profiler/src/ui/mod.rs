@@ -1,0 +1,5 @@
+//! What people see in a terminal.
+
+pub mod live;
+pub mod summary;
+pub mod table;

@@ -1,0 +1,193 @@
+//! The few system calls that the workloads and the harness need and `std` does not have, each
+//! behind a safe function.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// A process or thread id as the kernel gives it.
+pub type Pid = i32;
+
+/// Where `fork` came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    /// In the new process.
+    Child,
+    /// In the old one, with the new one's id.
+    Parent(Pid),
+}
+
+/// Makes a second process. The caller must have one thread only.
+pub fn fork() -> Fork {
+    // SAFETY: no memory is passed. The workloads fork while they have a single thread, so no lock
+    // is held by a thread that the child lacks.
+    match unsafe { libc::fork() } {
+        0 => Fork::Child,
+        pid if pid > 0 => Fork::Parent(pid),
+        _ => panic!("fork: {}", io::Error::last_os_error()),
+    }
+}
+
+/// This thread's id.
+pub fn gettid() -> Pid {
+    // SAFETY: takes no argument and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+/// This process's id.
+pub fn getpid() -> Pid {
+    // SAFETY: takes no argument and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// The effective user id.
+pub fn geteuid() -> u32 {
+    // SAFETY: takes no argument and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Ends the whole process at once, running no exit handlers.
+pub fn exit_group(code: i32) -> ! {
+    // SAFETY: does not return; nothing of this process is used afterwards.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends only the calling thread, inside the system call; no destructor runs.
+pub fn exit_thread() -> ! {
+    // SAFETY: the thread's stack is left as it is (leaked); the kernel wakes whoever joins it.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("SYS_exit came back")
+}
+
+/// Reads one of the kernel's clocks, in nanoseconds.
+pub fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing for the length of the call.
+    let done = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(done, 0, "clock_gettime({clock}): {}", io::Error::last_os_error());
+    let part = |value: i64| u64::try_from(value).expect("a clock before its origin");
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
+}
+
+/// The calling thread's CPU time, brought up to date by the kernel for this call.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// CPU time of a process, its dead threads included, by the kernel's process clock.
+pub fn process_cpu_ns(pid: Pid) -> u64 {
+    // The kernel's encoding of "scheduler clock of process PID": see clock_getcpuclockid(3).
+    clock_ns((!pid << 3) | 2)
+}
+
+/// Binds the calling thread to one CPU.
+pub fn pin(cpu: usize) {
+    // SAFETY: all-zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `CPU_SET` bounds-checks by the size of the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set outlives the call and its true size is given.
+    let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    assert_eq!(done, 0, "sched_setaffinity to CPU {cpu}: {}", io::Error::last_os_error());
+}
+
+/// Gives the CPU to whoever waits for it.
+pub fn yield_now() {
+    // SAFETY: takes no argument.
+    unsafe { libc::sched_yield() };
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Starts a session of its own, away from the caller's terminal and group.
+pub fn setsid() {
+    // SAFETY: takes no argument.
+    let session = unsafe { libc::setsid() };
+    assert!(session > 0, "setsid: {}", io::Error::last_os_error());
+}
+
+/// Waits until a signal handler ran, or for ever.
+pub fn pause() {
+    // SAFETY: takes no argument.
+    unsafe { libc::pause() };
+}
+
+/// Replaces this process by another program, from whichever thread calls it.
+pub fn exec(program: &Path, arguments: &[String]) -> io::Error {
+    let text = |bytes: &[u8]| CString::new(bytes).expect("an argument with a NUL");
+    let program = text(program.as_os_str().as_bytes());
+    let owned: Vec<CString> = arguments.iter().map(|word| text(word.as_bytes())).collect();
+    let mut words: Vec<*const libc::c_char> = vec![program.as_ptr()];
+    words.extend(owned.iter().map(|word| word.as_ptr()));
+    words.push(std::ptr::null());
+    // SAFETY: every pointer is a NUL-terminated string that lives past the call, and the list
+    // ends with a null pointer.
+    unsafe { libc::execvp(program.as_ptr(), words.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Waits for an event of one child (or of any, with `None`) and leaves it there to be waited for
+/// again. Gives the id that the event is about and whether that task is dead.
+pub fn wait_and_leave(child: Option<Pid>, options: i32) -> io::Result<(Pid, bool)> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let (kind, id) = match child {
+        Some(pid) => (libc::P_PID, u32::try_from(pid).expect("a negative pid")),
+        None => (libc::P_ALL, 0),
+    };
+    loop {
+        // SAFETY: `info` is valid for writing.
+        let done = unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options | libc::WNOWAIT) };
+        if done == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: zeroed first and then filled by the call.
+    let info = unsafe { info.assume_init() };
+    let dead = matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+    // SAFETY: waitid fills the fields of a SIGCHLD.
+    Ok((unsafe { info.si_pid() }, dead))
+}
+
+/// Takes one event of a child away and gives its wait status.
+pub fn wait(child: Pid, options: i32) -> io::Result<(Pid, i32)> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is valid for writing.
+        let pid = unsafe { libc::waitpid(child, &raw mut status, options) };
+        if pid >= 0 {
+            return Ok((pid, status));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Makes this process the parent of orphans below it.
+pub fn become_subreaper() {
+    // SAFETY: plain numbers.
+    let done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    assert_eq!(done, 0, "prctl: {}", io::Error::last_os_error());
+}
+
+/// Makes a named pipe.
+pub fn make_fifo(path: &Path) {
+    let name = CString::new(path.as_os_str().as_bytes()).expect("a path with a NUL");
+    // SAFETY: the name is NUL-terminated and lives past the call.
+    let done = unsafe { libc::mkfifo(name.as_ptr(), 0o600) };
+    assert_eq!(done, 0, "mkfifo {}: {}", path.display(), io::Error::last_os_error());
+}

@@ -1,0 +1,123 @@
+//! Programs made to be measured. `workload SUBCOMMAND [--option VALUE]... [--report FILE]` uses
+//! the machine in one particular way; with `--report` it writes what the kernel says that its
+//! threads cost, as far as the program can know it itself. `workload trace` runs any other
+//! program and knows all of it; see there.
+//!
+//! | subcommand | options (default) | what it does |
+//! |---|---|---|
+//! | `spin` | `seconds` (0.5), `publish` | one thread that never leaves the CPU by itself |
+//! | `threads` | `count` (8), `work-us` (2000) | threads that spin, sleep and yield in turns |
+//! | `short-threads` | `count` (200) | threads that live under 100 us |
+//! | `oversubscribe` | `count` (200), `seconds` (1) | all CPUs wanted by many times their number |
+//! | `ping-pong` | `switches` (20000), `cpu` (0) | two threads on one CPU wake each other |
+//! | `forks` | `count` (50), `work-us` (200) | children that are read before they are reaped |
+//! | `children` | `count` (1000) | children that end at once, as fast as the machine can |
+//! | `tree` | `depth` (3), `width` (3) | processes below processes |
+//! | `vfork` | `count` (20) | children by `posix_spawn` |
+//! | `daemon` | `seconds` (0.3) | a grandchild that detaches and goes on working |
+//! | `exec` | `times` (3), `from` (leader, thread) | replaces itself by itself |
+//! | `exit-in-syscall` | `how` (group, thread, signal) | threads that end inside system calls |
+//! | `leader-exits-first` | `work-us` (5000) | the process outlives its first thread |
+//! | `signal-me` | `signal` (15) | dies of a signal |
+//! | `exit` | `code` (0) | ends with a status |
+//! | `io-uring` | `reads` (64), `sqpoll` (0) | reads through io_uring's worker threads |
+//! | `storage` | `mib` (4), `fifo` | writes a file, waits for the disk, reads it back |
+//! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
+//! | `wait-then-work` | `fifo`, `work-us` (5000) | threads and a child that start when told |
+//! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
+//! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use crate::sys;
+use crate::truth::{Line, Report, What};
+
+mod args;
+mod cpu;
+mod exec;
+mod exits;
+mod family;
+mod scale;
+mod storage;
+mod trace;
+mod uring;
+
+use args::Args;
+
+/// Runs the subcommand that the first word names.
+pub fn main(words: Vec<String>) -> ExitCode {
+    let Some((name, words)) = words.split_first() else {
+        eprintln!("workload: a subcommand is missing");
+        return ExitCode::from(2);
+    };
+    let args = match Args::parse(words) {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("workload {name}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match name.as_str() {
+        "spin" => cpu::spin(&args),
+        "threads" => cpu::threads(&args),
+        "short-threads" => cpu::short_threads(&args),
+        "oversubscribe" => cpu::oversubscribe(&args),
+        "ping-pong" => cpu::ping_pong(&args),
+        "forks" => family::forks(&args),
+        "children" => family::children(&args),
+        "tree" => family::tree(&args),
+        "vfork" => family::vfork(&args),
+        "daemon" => family::daemon(&args),
+        "exec" => exec::run(&args),
+        "exit-in-syscall" => exits::in_syscall(&args),
+        "leader-exits-first" => exits::leader_first(&args),
+        "signal-me" => exits::signal_me(&args),
+        "exit" => return ExitCode::from(args.get("code", 0)),
+        "io-uring" => uring::run(&args),
+        "storage" => storage::run(&args),
+        "many-threads" => scale::many_threads(&args),
+        "wait-then-work" => scale::wait_then_work(&args),
+        "mark" => scale::mark(&args),
+        "trace" => return trace::run(&args),
+        _ => {
+            eprintln!("workload: no such subcommand: {name}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Works on the CPU for about this long, measured on the thread's own CPU clock.
+fn work_us(micros: u64) {
+    let end = sys::thread_cpu_ns() + micros * 1000;
+    while sys::thread_cpu_ns() < end {
+        std::hint::spin_loop();
+    }
+}
+
+fn sleep_us(micros: u64) {
+    thread::sleep(Duration::from_micros(micros));
+}
+
+/// The last act of a program: what can still be said about the thread that is left, and about
+/// the process as a whole.
+fn last_words(report: &Report) {
+    let pid = sys::getpid();
+    let mut total = Line::new(What::ProcessClock, pid, pid);
+    total.figures.cpu_ns = Some(sys::process_cpu_ns(pid));
+    report.write(&[Line::of_self(), total]);
+}
+
+/// Says something in the report that is no figure.
+fn note(report: &Report, text: &str) {
+    let mut line = Line::new(What::Note, sys::getpid(), sys::gettid());
+    line.note = Some(text.to_owned());
+    report.write(&[line]);
+}
+
+/// The path of this very program.
+fn myself() -> std::path::PathBuf {
+    std::env::current_exe().expect("the path of this program")
+}

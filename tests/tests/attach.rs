@@ -1,0 +1,181 @@
+//! Measuring a process that runs already: only what it spends from then on, exactly.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use profiler_tests::compare::{ByThread, assert_none, differences};
+use profiler_tests::run::Run;
+use profiler_tests::sys::{self, Pid};
+use profiler_tests::truth::{Figures, Line, Report, What};
+use profiler_tests::{binaries, bpf, in_small_vm, require_bpf};
+
+/// One at a time: whether the profiler is there yet is seen by the machine's list of programs.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits until the profiler loaded its programs, and then long enough for it to have attached.
+fn wait_for_programs(before: &BTreeMap<u32, String>) {
+    let begin = Instant::now();
+    while bpf::programs().expect("programs").keys().all(|id| before.contains_key(id)) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the profiler loads no programs");
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(if in_small_vm() { 5000 } else { 700 }));
+}
+
+/// A traced workload that said it is ready, with its process id.
+fn start_traced(folder: &Path, words: &[&str]) -> (Child, Pid) {
+    let truth = folder.join("truth");
+    let mut tracer = Command::new(binaries::workload())
+        .args(["trace", "--report"])
+        .arg(&truth)
+        .arg("--")
+        .arg(binaries::workload())
+        .args(words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the tracer");
+    let mut line = String::new();
+    let out = tracer.stdout.take().expect("its output");
+    BufReader::new(out).read_line(&mut line).expect("a line");
+    assert_eq!(line, "ready\n", "the workload's first line");
+    let root = Report::read(&truth).into_iter().find(|line| line.what == What::Root);
+    (tracer, root.expect("the tracer's first line").pid)
+}
+
+fn finals(lines: &[Line]) -> ByThread {
+    let finals = lines.iter().filter(|line| line.what == What::Final);
+    finals.map(|line| ((line.pid, line.tid), line.figures)).collect()
+}
+
+/// Figures less what was spent before.
+fn since(mut now: Figures, before: &Figures) -> Figures {
+    for (slot, (_, before)) in now.slots().into_iter().zip(before.named()) {
+        *slot = slot.zip(before).map(|(now, before)| now - before);
+    }
+    now
+}
+
+#[test]
+fn a_process_is_charged_for_what_it_spends_after_attaching_to_the_nanosecond() {
+    require_bpf!();
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = folder.path().join("fifo");
+    sys::make_fifo(&fifo);
+    let fifo_text = fifo.display().to_string();
+    let words = ["wait-then-work", "--fifo", &fifo_text];
+    let (mut tracer, pid) = start_traced(folder.path(), &words);
+    // Everything sleeps from here until the named pipe is opened, so these figures stand still.
+    thread::sleep(Duration::from_millis(300));
+    let mut before = ByThread::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten() {
+        let tid = task.file_name().to_string_lossy().parse().expect("a thread id");
+        before.insert((pid, tid), Figures::read(pid, tid));
+    }
+    assert_eq!(before.len(), 3, "threads before attaching");
+
+    let programs = bpf::programs().expect("the list of programs");
+    let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).start();
+    wait_for_programs(&programs);
+    drop(fs::File::options().write(true).open(&fifo).expect("the named pipe"));
+    tracer.wait().expect("the end of the workload");
+    let run = run.finish();
+    run.assert_success();
+
+    let mut truth = finals(&Report::read(&folder.path().join("truth")));
+    assert_eq!(truth.len(), 5, "threads in all, with the child");
+    for (key, figures) in &mut truth {
+        if let Some(before) = before.get(key) {
+            *figures = since(*figures, before);
+        }
+    }
+    let wrong = differences(run.session(), &truth);
+    assert_none(&wrong, "since attaching");
+    run.assert_sums();
+}
+
+/// What the spinner published: moment and CPU clock.
+fn published(path: &Path) -> Option<(u64, u64)> {
+    let mut bytes = [0; 24];
+    fs::File::open(path).ok()?.read_exact_at(&mut bytes, 0).ok()?;
+    let number = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+    Some((number(8), number(16)))
+}
+
+#[test]
+fn a_thread_that_never_leaves_the_cpu_does_not_look_idle() {
+    require_bpf!();
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("published");
+    let mut spinner = Command::new(binaries::workload())
+        .args(["spin", "--seconds", "60", "--publish"])
+        .arg(&file)
+        .spawn()
+        .expect("the spinner");
+    while published(&file).is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let pid = spinner.id().to_string();
+    let run = Run::verb("attach").options(&["--pid", &pid, "--duration", "1s"]).start();
+    let waiter = thread::spawn(move || run.finish());
+    let mut samples = Vec::new();
+    while !waiter.is_finished() {
+        samples.extend(published(&file));
+        thread::sleep(Duration::from_millis(1));
+    }
+    spinner.kill().expect("the spinner");
+    spinner.wait().expect("its end");
+    let run = waiter.join().expect("the profiler");
+    run.assert_success();
+    let session = run.session();
+    let wall = session.usage.wall_ns.expect("wall_ns");
+    let got = session.usage.figures.cpu_ns.expect("cpu_ns");
+    // What the spinner used in each stretch of that length while the profiler was there.
+    let stretch = |from: &(u64, u64)| {
+        let end = samples.iter().find(|sample| sample.0 >= from.0 + wall)?;
+        Some(end.1 - from.1)
+    };
+    let used: Vec<u64> = samples.iter().filter_map(stretch).collect();
+    let slack = 10_000_000;
+    let (least, most) = (used.iter().min(), used.iter().max());
+    let (least, most) = (least.expect("a stretch") - slack, most.expect("a stretch") + slack);
+    assert!(
+        (least..=most).contains(&got),
+        "thread {}: cpu_ns in {wall} ns: expected {least} to {most}, got {got}",
+        spinner.id()
+    );
+}
+
+#[test]
+fn attaching_for_a_time_ends_after_that_time_and_leaves_the_process_alone() {
+    require_bpf!();
+    let _alone = alone();
+    let mut sleeper = Command::new(binaries::workload())
+        .args(["many-threads", "--count", "20"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a workload");
+    let mut out = sleeper.stdout.take().expect("its output");
+    out.read_exact(&mut [0; 6]).expect("its word");
+    let begin = Instant::now();
+    let pid = sleeper.id().to_string();
+    let run = Run::verb("attach").options(&["--pid", &pid, "--duration", "300ms"]).finish();
+    run.assert_success();
+    assert!(begin.elapsed() >= Duration::from_millis(300), "too early: {:?}", begin.elapsed());
+    assert!(sleeper.try_wait().expect("its state").is_none(), "the process ended");
+    drop(sleeper.stdin.take());
+    assert!(sleeper.wait().expect("its end").success(), "the process was disturbed");
+}

@@ -1,0 +1,133 @@
+//! The command runs as it would without us: input, output, status, signals, environment.
+
+use std::process::Command;
+
+use profiler_tests::binaries;
+use profiler_tests::require_bpf;
+use profiler_tests::run::Run;
+
+fn shell(script: &str) -> Run {
+    Run::command(&["/bin/sh", "-c", script])
+}
+
+/// What the same script prints without us.
+fn directly(script: &str) -> String {
+    let output = Command::new("/bin/sh").args(["-c", script]).output().expect("a shell");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn input_and_output_pass_byte_for_byte() {
+    require_bpf!();
+    let bytes: Vec<u8> = (0..1_000_003_u32)
+        .flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes())
+        .collect();
+    let run = shell("cat").stdin(bytes.clone()).finish();
+    run.assert_success();
+    assert!(run.stdout == bytes, "expected {} bytes, got {}", bytes.len(), run.stdout.len());
+}
+
+#[test]
+fn the_summary_goes_to_standard_error_only() {
+    require_bpf!();
+    let run = shell("echo out; echo err >&2").finish();
+    run.assert_success();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "out\n", "stdout");
+    assert!(run.stderr.starts_with("err\n"), "stderr: {}", run.stderr);
+    assert!(run.stderr.len() > "err\n".len(), "a summary was expected. {run}");
+}
+
+#[test]
+fn without_a_summary_nothing_is_printed() {
+    require_bpf!();
+    let run = shell("echo out; echo err >&2").options(&["--summary", "none"]).finish();
+    run.assert_success();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "out\n", "stdout");
+    assert_eq!(run.stderr, "err\n", "stderr");
+}
+
+#[test]
+fn the_summary_lists_as_many_as_asked() {
+    require_bpf!();
+    let rows = |top: &str| {
+        let run = Run::workload(&["forks", "--count", "30"]).options(&["--top", top]).finish();
+        run.assert_success();
+        run.stderr.lines().filter(|line| line.contains("workload")).count()
+    };
+    let (few, many) = (rows("2"), rows("20"));
+    assert!(few < many, "expected fewer rows with --top 2 than with 20, got {few} and {many}");
+}
+
+#[test]
+fn the_exit_status_is_the_commands() {
+    require_bpf!();
+    for code in [0, 1, 3, 127, 255] {
+        let run = shell(&format!("exit {code}")).finish();
+        assert_eq!(run.code(), code, "exit status. {run}");
+        assert_eq!(run.session().usage.exit_status, Some(i64::from(code)), "in the JSON");
+    }
+}
+
+#[test]
+fn a_command_that_a_signal_ended_gives_128_and_the_signal() {
+    require_bpf!();
+    for signal in [libc::SIGTERM, libc::SIGKILL, libc::SIGSEGV, libc::SIGPIPE] {
+        let run = Run::workload(&["signal-me", "--signal", &signal.to_string()]).finish();
+        assert_eq!(run.status.code(), Some(128 + signal), "exit status. {run}");
+        let session = run.session();
+        assert_eq!(session.usage.exit_status, Some(i64::from(128 + signal)), "in the JSON");
+    }
+}
+
+#[test]
+fn signals_to_the_profiler_reach_the_command() {
+    require_bpf!();
+    for (name, signal) in [("INT", libc::SIGINT), ("TERM", libc::SIGTERM), ("HUP", libc::SIGHUP)] {
+        let script = format!(
+            "trap 'echo got {name}; exit 7' {name}; echo begun; while :; do sleep 0.05; done"
+        );
+        let run = shell(&script).start();
+        run.wait_for("begun");
+        run.signal(signal);
+        let run = run.finish();
+        assert_eq!(String::from_utf8_lossy(&run.stdout), format!("begun\ngot {name}\n"), "stdout");
+        assert_eq!(run.code(), 7, "exit status after {name}. {run}");
+        run.session();
+    }
+}
+
+#[test]
+fn arguments_and_environment_arrive_as_given() {
+    require_bpf!();
+    let words = ["/bin/sh", "-c", "printf '<%s>' \"$@\"; printf '[%s]' \"$PATH\"", "sh"];
+    let run = Run::command(&[&words[..], &["a b", "", "--json", "*", "-x", "ü"]].concat()).finish();
+    run.assert_success();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let expected = format!("<a b><><--json><*><-x><ü>[{path}]");
+    assert_eq!(String::from_utf8_lossy(&run.stdout), expected, "stdout");
+    assert_eq!(run.session().command[4..], ["a b", "", "--json", "*", "-x", "ü"], "in the JSON");
+}
+
+#[test]
+fn the_command_inherits_nothing_of_ours() {
+    require_bpf!();
+    // Signal masks, capabilities, limits, open files and the like, as a child sees them.
+    let about = "cat /proc/self/limits; ls /proc/self/fd | wc -l; pwd; umask; \
+                 grep -E '^(Sig(Blk|Ign|Cgt)|Cap|NoNewPrivs|Seccomp|Cpus_allowed)' /proc/self/status; \
+                 cat /proc/self/oom_score_adj";
+    let run = shell(about).finish();
+    run.assert_success();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), directly(about), "stdout");
+}
+
+#[test]
+fn no_thread_that_lives_on_makes_the_profiler_wait() {
+    require_bpf!();
+    // A daemon holds no output of ours here; the command is over at once.
+    let begun = std::time::Instant::now();
+    let workload = binaries::workload().display().to_string();
+    let script = format!("exec {workload} daemon --seconds 5 </dev/null >/dev/null 2>&1");
+    let run = shell(&script).finish();
+    run.assert_success();
+    assert!(begun.elapsed().as_secs() < 4, "waited for the daemon: {:?}", begun.elapsed());
+}
