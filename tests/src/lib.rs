@@ -20,6 +20,7 @@
 //! | `PROFILER_SKIPPED_LOG=FILE` | each skipped test appends its line there |
 //! | `PROFILER_VM=1` | a small, slow machine: sizes go down and time limits up |
 
+pub mod bench;
 pub mod binaries;
 pub mod bpf;
 pub mod compare;

@@ -30,6 +30,30 @@ pub fn fork() -> Fork {
     }
 }
 
+/// As [`fork`], with a process id of the caller's choice, which must be free. Needs privilege.
+pub fn fork_as(pid: Pid) -> io::Result<Fork> {
+    // SAFETY: all-zero asks for nothing special.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.exit_signal = u64::try_from(libc::SIGCHLD).expect("a small number");
+    how.set_tid = &raw const pid as u64;
+    how.set_tid_size = 1;
+    // SAFETY: `how` and `pid` live past the call; no stack is given, so this is a plain fork.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut how, size_of_val(&how)) } {
+        0 => Ok(Fork::Child),
+        child if child > 0 => Ok(Fork::Parent(Pid::try_from(child).expect("a pid"))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// From now on children are born into a process-id namespace of their own.
+pub fn enter_pid_namespace() -> io::Result<()> {
+    // SAFETY: plain numbers.
+    match unsafe { libc::unshare(libc::CLONE_NEWPID) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// This thread's id.
 pub fn gettid() -> Pid {
     // SAFETY: takes no argument and cannot fail.
@@ -175,13 +199,6 @@ pub fn wait(child: Pid, options: i32) -> io::Result<(Pid, i32)> {
             return Err(error);
         }
     }
-}
-
-/// Makes this process the parent of orphans below it.
-pub fn become_subreaper() {
-    // SAFETY: plain numbers.
-    let done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
-    assert_eq!(done, 0, "prctl: {}", io::Error::last_os_error());
 }
 
 /// Makes a named pipe.

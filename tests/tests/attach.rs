@@ -10,11 +10,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use profiler_tests::compare::{ByThread, assert_none, differences};
+use profiler_tests::compare::{ByThread, assert_none, by_thread, differences};
 use profiler_tests::run::Run;
 use profiler_tests::sys::{self, Pid};
 use profiler_tests::truth::{Figures, Line, Report, What};
-use profiler_tests::{binaries, bpf, in_small_vm, require_bpf};
+use profiler_tests::{binaries, bpf, in_small_vm, require_bpf, scale};
 
 /// One at a time: whether the profiler is there yet is seen by the machine's list of programs.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -66,43 +66,104 @@ fn since(mut now: Figures, before: &Figures) -> Figures {
     now
 }
 
-#[test]
-fn a_process_is_charged_for_what_it_spends_after_attaching_to_the_nanosecond() {
-    require_bpf!();
+/// Attaches `sessions` times to a process with `threads` sleeping threads, wakes it, and compares
+/// what each session says with what the kernel says that was spent since.
+fn attach_to_sleepers(threads: usize, sessions: usize) {
     let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let fifo = folder.path().join("fifo");
     sys::make_fifo(&fifo);
-    let fifo_text = fifo.display().to_string();
-    let words = ["wait-then-work", "--fifo", &fifo_text];
+    let (fifo_text, others) = (fifo.display().to_string(), (threads - 1).to_string());
+    let words = ["wait-then-work", "--fifo", &fifo_text, "--threads", &others];
     let (mut tracer, pid) = start_traced(folder.path(), &words);
     // Everything sleeps from here until the named pipe is opened, so these figures stand still.
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(500));
     let mut before = ByThread::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten() {
         let tid = task.file_name().to_string_lossy().parse().expect("a thread id");
         before.insert((pid, tid), Figures::read(pid, tid));
     }
-    assert_eq!(before.len(), 3, "threads before attaching");
+    assert_eq!(before.len(), threads, "threads before attaching");
 
-    let programs = bpf::programs().expect("the list of programs");
-    let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).start();
-    wait_for_programs(&programs);
+    let mut runs = Vec::new();
+    for _ in 0..sessions {
+        let programs = bpf::programs().expect("the list of programs");
+        runs.push(Run::verb("attach").options(&["--pid", &pid.to_string()]).start());
+        wait_for_programs(&programs);
+    }
     drop(fs::File::options().write(true).open(&fifo).expect("the named pipe"));
     tracer.wait().expect("the end of the workload");
-    let run = run.finish();
-    run.assert_success();
 
     let mut truth = finals(&Report::read(&folder.path().join("truth")));
-    assert_eq!(truth.len(), 5, "threads in all, with the child");
+    assert_eq!(truth.len(), threads + 2, "threads in all, with a new one and the child");
     for (key, figures) in &mut truth {
         if let Some(before) = before.get(key) {
             *figures = since(*figures, before);
         }
     }
-    let wrong = differences(run.session(), &truth);
-    assert_none(&wrong, "since attaching");
+    for run in runs {
+        let run = run.finish();
+        run.assert_success();
+        assert_none(&differences(run.session(), &truth), "since attaching");
+        run.assert_sums();
+    }
+}
+
+#[test]
+fn a_process_is_charged_for_what_it_spends_after_attaching_to_the_nanosecond() {
+    require_bpf!();
+    attach_to_sleepers(3, 1);
+}
+
+#[test]
+fn each_of_hundreds_of_threads_is_charged_from_attaching_on() {
+    require_bpf!();
+    attach_to_sleepers(scale(500, 30) as usize, 1);
+}
+
+#[test]
+fn two_sessions_on_one_process_say_the_same() {
+    require_bpf!();
+    attach_to_sleepers(5, 2);
+}
+
+/// Attaches to a program that makes tasks all the time: whatever was born after the first one
+/// that is listed is listed too, and is exact.
+fn attach_to_a_maker(words: &[&str]) {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut tracer, pid) = start_traced(folder.path(), words);
+    let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).finish();
+    run.assert_success();
+    tracer.wait().expect("the end of the workload");
     run.assert_sums();
+
+    let lines = Report::read(&folder.path().join("truth"));
+    let dead: Vec<_> = lines.iter().filter(|line| line.what == What::Final).collect();
+    let ours = by_thread(run.session());
+    let listed = |line: &&&Line| ours.contains_key(&(line.pid, line.tid));
+    let others: Vec<_> = dead.into_iter().filter(|line| line.tid != pid).collect();
+    let first = others.iter().find(listed).expect("a task that was born after attaching").tid;
+    // The first one may have lived already when the session began. Ids grow with each birth.
+    let later: Vec<_> = others.into_iter().filter(|line| line.tid > first).cloned().collect();
+    assert!(later.len() > 10, "only {} tasks were born after attaching", later.len());
+    let mut session = run.session().clone();
+    session.threads.retain(|thread| thread.tid > first);
+    assert_none(&differences(&session, &finals(&later)), "in what was born after attaching");
+}
+
+#[test]
+fn no_thread_born_while_a_session_begins_is_lost() {
+    require_bpf!();
+    let count = scale(10_000, 1000).to_string();
+    attach_to_a_maker(&["short-threads", "--ready", "1", "--count", &count]);
+}
+
+#[test]
+fn no_child_born_while_a_session_begins_is_lost() {
+    require_bpf!();
+    let count = scale(8000, 1000).to_string();
+    attach_to_a_maker(&["children", "--ready", "1", "--count", &count]);
 }
 
 /// What the spinner published: moment and CPU clock.

@@ -3,7 +3,7 @@
 
 use profiler_tests::run::{Finished, Run};
 use profiler_tests::truth::{Figures, What};
-use profiler_tests::{require_bpf, scale};
+use profiler_tests::{require_bpf, scale, skip};
 
 fn exact(words: &[&str]) -> Finished {
     let run = Run::workload(words).traced().options(&["--source", "ebpf"]).finish();
@@ -76,6 +76,40 @@ fn processes_below_processes_stay_with_the_command_and_know_their_parents() {
             assert_eq!(process.parent, line.parent, "parent of process {}", line.pid);
         }
     }
+}
+
+#[test]
+fn processes_that_had_the_same_id_one_after_the_other_stay_apart() {
+    require_bpf!();
+    let run = Run::workload(&["reuse", "--count", "20"]).finish();
+    run.assert_success();
+    if let Some(why) = run.report.iter().find_map(|line| line.note.clone()) {
+        skip!("{why}");
+    }
+    run.assert_reported_exact();
+    let dead: Vec<_> = run.report.iter().filter(|line| line.what == What::Final).collect();
+    let pid = dead[0].pid;
+    assert!(dead.iter().all(|line| line.pid == pid), "one process id for all");
+    let rows = run.session().processes.iter().filter(|process| process.pid == pid);
+    let mut got: Vec<_> = rows.map(|row| row.usage.figures.cpu_ns).collect();
+    assert_eq!(got.len(), dead.len(), "processes with the id {pid}");
+    for line in dead {
+        let at = got.iter().position(|cpu| *cpu == line.figures.cpu_ns);
+        let at = at.unwrap_or_else(|| panic!("no process {pid} with {:?}", line.figures));
+        got.swap_remove(at);
+    }
+}
+
+#[test]
+fn processes_in_a_namespace_are_known_by_their_ids_outside() {
+    require_bpf!();
+    let run = Run::workload(&["pid-namespace", "--count", "20"]).traced().finish();
+    run.assert_success();
+    if let Some(why) = run.report.iter().find_map(|line| line.note.clone()) {
+        skip!("{why}");
+    }
+    run.assert_exact();
+    assert_eq!(run.session().processes.len(), 22, "processes listed");
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, Iter, Program};
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use profiler_common::{CpuEntry, JobEntry, Lost, SessionState, TagRequest, TaskEntry, Total};
 
 use super::bpf::recursion_misses;
+use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
 
@@ -17,6 +20,9 @@ pub const PROGRAMS: &[&str] =
     &["sched_process_free", "task_rename", "task_newtask", "sched_switch"];
 /// The iterator that puts tags on tasks.
 pub(super) const TAG_PROGRAM: &str = "tag_task";
+
+/// The compiled eBPF programs.
+pub const OBJECT: &[u8] = include_bytes_aligned!(env!("PROFILER_EBPF_OBJECT"));
 
 /// How much is kept in the kernel. What does not fit is counted as lost, by cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,15 @@ pub struct Capacity {
 impl Capacity {
     /// For one ad-hoc run: one job, as many tasks as most hosts allow.
     pub const AD_HOC: Self = Self { tasks: 32_768, jobs: 1, connectors: 1, ended_bytes: 2 << 20 };
+}
+
+/// Run time of one of our programs, from the kernel's own statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramCost {
+    /// Time spent in it.
+    pub run_time: Duration,
+    /// How often it ran.
+    pub runs: u64,
 }
 
 /// Why exact attribution is not possible.
@@ -82,7 +97,7 @@ impl Attribution {
     /// # Errors
     /// Where BPF is not permitted or this kernel lacks what we need; the text says which.
     pub fn load(capacity: Capacity) -> Result<Self, LoadError> {
-        let offsets = Offsets::of_running_kernel()?;
+        let offsets = Offsets::of(&btf::Btf::read(Path::new(BTF_PATH)).map_err(LoadError::Btf)?);
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let cpus = possible_cpus()?;
         let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
@@ -90,6 +105,9 @@ impl Attribution {
             attach(&mut ebpf, name, &btf)?;
         }
         load_iterator(&mut ebpf, &btf)?;
+        // Its memory is needed no more, and is much: give it back before the maps take theirs.
+        drop(btf);
+        trim_heap();
         let ended = take(&mut ebpf, "ENDED")?;
         Ok(Self {
             cpus: mapped(&mut ebpf, "CPUS", cpus)?,
@@ -121,6 +139,17 @@ impl Attribution {
             }
         }
         Ok(misses)
+    }
+
+    /// What a program cost so far. The kernel counts only while its BPF statistics are enabled
+    /// (`kernel.bpf_stats_enabled`, or `BPF_ENABLE_STATS`).
+    ///
+    /// # Errors
+    /// What the kernel says, and for a program that is not loaded.
+    pub fn cost(&self, program: &str) -> Result<ProgramCost, ProgramError> {
+        let program = self.ebpf.program(program).ok_or(ProgramError::NotLoaded)?;
+        let info = program.info()?;
+        Ok(ProgramCost { run_time: info.run_time(), runs: info.run_count() })
     }
 
     /// A descriptor that becomes readable when many ends of tasks wait to be looked at.
@@ -156,7 +185,7 @@ fn object(
     for (field, offset) in offsets.iter() {
         loader.override_global(field.global, offset, true);
     }
-    loader.load(include_bytes_aligned!(env!("PROFILER_EBPF_OBJECT"))).map_err(Box::new)
+    loader.load(OBJECT).map_err(Box::new)
 }
 
 fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), LoadError> {
@@ -165,7 +194,7 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), LoadErro
         .program_mut(name)
         .ok_or_else(|| error("not in the object".into()))?
         .try_into()
-        .map_err(|reason: aya::programs::ProgramError| error(reason.to_string()))?;
+        .map_err(|reason: ProgramError| error(reason.to_string()))?;
     program.load(name, btf).map_err(|reason| error(reason.to_string()))?;
     program.attach().map_err(|reason| error(reason.to_string()))?;
     Ok(())
@@ -177,7 +206,7 @@ fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
         .program_mut(TAG_PROGRAM)
         .ok_or_else(|| error("not in the object".into()))?
         .try_into()
-        .map_err(|reason: aya::programs::ProgramError| error(reason.to_string()))?;
+        .map_err(|reason: ProgramError| error(reason.to_string()))?;
     program.load("task", btf).map_err(|reason| error(reason.to_string()))
 }
 
@@ -198,6 +227,15 @@ fn mapped<T: Plain>(
 
 fn map_error<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> LoadError {
     move |error| LoadError::Map { name, reason: error.to_string() }
+}
+
+/// Hands free memory at the heap's end back to the system.
+fn trim_heap() {
+    // SAFETY: no arguments to get wrong; it only concerns memory that is free.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// How many CPUs the kernel may ever bring up: CPU numbers are below this.

@@ -3,6 +3,7 @@
 //! [`Attribution`] is the whole of it. Nothing outside this module knows that eBPF is involved.
 
 mod bpf;
+mod btf;
 mod load;
 mod mapped;
 mod offsets;
@@ -11,8 +12,9 @@ mod running;
 mod tagging;
 
 pub use bpf::Tasks;
-pub use load::{Attribution, Capacity, LoadError, PROGRAMS};
-pub use offsets::{BTF_PATH, FIELDS, Field, Offsets};
+pub use load::{Attribution, Capacity, LoadError, OBJECT, PROGRAMS, ProgramCost};
+pub use btf::{BTF_PATH, Btf};
+pub use offsets::{FIELDS, Field, Offsets};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
 pub use tagging::{JobError, TagError, Tagged};

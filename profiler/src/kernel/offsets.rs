@@ -3,15 +3,9 @@
 //! A field that this kernel does not have is [`MISSING`]: the programs skip the figure, and
 //! `profiler doctor` names it. Nothing is ever read at a guessed offset.
 
-use std::collections::BTreeMap;
-
-use btfparse::{Offset, Readable, TypeInformation};
 use profiler_common::field::MISSING;
 
-use super::LoadError;
-
-/// The running kernel's type information.
-pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+use super::btf::{Btf, Place};
 
 /// A kernel field that the programs read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,24 +34,14 @@ pub struct Offsets(Vec<(Field, u64)>);
 
 impl Offsets {
     /// Looks every field up.
-    ///
-    /// # Errors
-    /// [`LoadError::Btf`] if the kernel shows no BTF or it cannot be parsed.
-    pub fn of_running_kernel() -> Result<Self, LoadError> {
-        let bytes = std::fs::read(BTF_PATH).map_err(|error| LoadError::Btf(error.to_string()))?;
-        Self::of(&bytes)
-    }
-
-    fn of(btf: &[u8]) -> Result<Self, LoadError> {
-        let types = TypeInformation::new(&InMemory(btf))
-            .map_err(|error| LoadError::Btf(format!("{error:?}")))?;
-        let mut structures = BTreeMap::new();
-        let offsets = FIELDS.iter().map(|&field| {
-            let structure =
-                *structures.entry(field.structure).or_insert_with(|| types.id_of(field.structure));
-            (field, structure.and_then(|id| byte_offset(&types, id, field.path)).unwrap_or(MISSING))
-        });
-        Ok(Self(offsets.collect()))
+    #[must_use]
+    pub fn of(btf: &Btf) -> Self {
+        let offset = |field: &Field| match btf.member(field.structure, field.path) {
+            // The programs read whole fields only.
+            Some(Place { bit, bits: 0 }) if bit % 8 == 0 => u64::from(bit / 8),
+            _ => MISSING,
+        };
+        Self(FIELDS.iter().map(|field| (*field, offset(field))).collect())
     }
 
     /// Each field with its offset in bytes, or [`MISSING`].
@@ -68,26 +52,5 @@ impl Offsets {
     /// The fields that this kernel does not have.
     pub fn missing(&self) -> impl Iterator<Item = Field> {
         self.0.iter().filter(|(_, offset)| *offset == MISSING).map(|(field, _)| *field)
-    }
-}
-
-fn byte_offset(types: &TypeInformation, structure: u32, path: &str) -> Option<u64> {
-    match types.offset_of(structure, path).ok()?.1 {
-        Offset::ByteOffset(bytes) => Some(u64::from(bytes)),
-        // The programs read whole fields only.
-        Offset::BitOffsetAndSize(..) => None,
-    }
-}
-
-/// The whole file at once: the parser asks for a few bytes at a time.
-struct InMemory<'a>(&'a [u8]);
-
-impl Readable for InMemory<'_> {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let past_end = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        let start = usize::try_from(offset).map_err(|_| past_end())?;
-        let bytes = self.0.get(start..).and_then(|rest| rest.get(..buffer.len()));
-        buffer.copy_from_slice(bytes.ok_or_else(past_end)?);
-        Ok(())
     }
 }

@@ -61,6 +61,9 @@ pub(crate) fn threads(args: &Args) {
 /// One after another, threads that are gone before any sampler could look.
 pub(crate) fn short_threads(args: &Args) {
     let (count, report) = (args.get("count", 200_u32), args.report());
+    if args.get("ready", 0) == 1 {
+        println!("ready");
+    }
     for _ in 0..count {
         thread::spawn(|| std::hint::black_box(sys::gettid())).join().expect("a short thread");
     }

@@ -32,11 +32,11 @@ pub(crate) fn run(args: &Args) {
     match from.as_str() {
         "leader" => again(),
         "thread" => {
+            report.write(&[Line::of_self()]);
             thread::spawn(move || {
                 work_us(1000);
                 again()
             });
-            report.write(&[Line::of_self()]);
             loop {
                 sys::pause();
             }

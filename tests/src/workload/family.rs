@@ -33,10 +33,58 @@ pub(crate) fn forks(args: &Args) {
     last_words(&report);
 }
 
+/// Children that all have the same process id, one after the other, as happens on a host that
+/// runs for months.
+pub(crate) fn reuse(args: &Args) {
+    let (count, work, report) =
+        (args.get("count", 20_u32), args.get("work-us", 200), args.report());
+    let pid = fork_working(0);
+    report.write(&[truth::reap(pid).0]);
+    for _ in 0..count {
+        match sys::fork_as(pid) {
+            Ok(Fork::Child) => {
+                work_us(work);
+                sys::exit_group(0);
+            }
+            Ok(Fork::Parent(child)) => report.write(&[truth::reap(child).0]),
+            Err(error) => {
+                super::note(&report, &format!("cannot choose a process id: {error}"));
+                break;
+            }
+        }
+    }
+    last_words(&report);
+}
+
+/// Children in a process-id namespace of their own, where they have other ids than outside.
+pub(crate) fn pid_namespace(args: &Args) {
+    let (count, work, report) =
+        (args.get("count", 20_u32), args.get("work-us", 200), args.report());
+    if let Err(error) = sys::enter_pid_namespace() {
+        super::note(&report, &format!("no process-id namespace: {error}"));
+        return;
+    }
+    match sys::fork() {
+        Fork::Child => {
+            assert_eq!(sys::getpid(), 1, "the first process of the namespace");
+            for _ in 0..count {
+                sys::wait(fork_working(work), 0).expect("a child");
+                thread::spawn(move || work_us(work)).join().expect("a thread");
+            }
+            sys::exit_group(0);
+        }
+        Fork::Parent(child) => report.write(&[truth::reap(child).0]),
+    }
+    last_words(&report);
+}
+
 /// A program with thousands of short-lived children. They are read in batches, so that making
 /// them is not slowed down, and reported as one sum.
 pub(crate) fn children(args: &Args) {
     let (count, report) = (args.get("count", 1000_u64), args.report());
+    if args.get("ready", 0) == 1 {
+        println!("ready");
+    }
     let mut total = Figures::default();
     let mut left = count;
     while left > 0 {

@@ -7,23 +7,25 @@
 //! |---|---|---|
 //! | `spin` | `seconds` (0.5), `publish` | one thread that never leaves the CPU by itself |
 //! | `threads` | `count` (8), `work-us` (2000) | threads that spin, sleep and yield in turns |
-//! | `short-threads` | `count` (200) | threads that live under 100 us |
+//! | `short-threads` | `count` (200), `ready` (0) | threads that live under 100 us |
 //! | `oversubscribe` | `count` (200), `seconds` (1) | all CPUs wanted by many times their number |
 //! | `ping-pong` | `switches` (20000), `cpu` (0) | two threads on one CPU wake each other |
 //! | `forks` | `count` (50), `work-us` (200) | children that are read before they are reaped |
-//! | `children` | `count` (1000) | children that end at once, as fast as the machine can |
+//! | `children` | `count` (1000), `ready` (0) | children that end at once, as fast as the machine can |
+//! | `reuse` | `count` (20), `work-us` (200) | children that all have the same process id |
+//! | `pid-namespace` | `count` (20), `work-us` (200) | children whose ids are others inside |
 //! | `tree` | `depth` (3), `width` (3) | processes below processes |
 //! | `vfork` | `count` (20) | children by `posix_spawn` |
-//! | `daemon` | `seconds` (0.3) | a grandchild that detaches and goes on working |
-//! | `exec` | `times` (3), `from` (leader, thread) | replaces itself by itself |
+//! | `daemon` | `seconds` (0.3), `wait` (0) | a grandchild that detaches and goes on working |
+//! | `exec` | `times` (3), `from` (leader, thread, orphan) | replaces itself by itself |
 //! | `exit-in-syscall` | `how` (group, thread, signal) | threads that end inside system calls |
 //! | `leader-exits-first` | `work-us` (5000) | the process outlives its first thread |
 //! | `signal-me` | `signal` (15) | dies of a signal |
 //! | `exit` | `code` (0) | ends with a status |
-//! | `io-uring` | `reads` (64), `sqpoll` (0) | reads through io_uring's worker threads |
-//! | `storage` | `mib` (4), `fifo` | writes a file, waits for the disk, reads it back |
+//! | `io-uring` | `reads` (64), `sqpoll` (0), `folder` | reads through io_uring's worker threads |
+//! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
-//! | `wait-then-work` | `fifo`, `work-us` (5000) | threads and a child that start when told |
+//! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
 //! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
 //! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
 
@@ -67,6 +69,8 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "ping-pong" => cpu::ping_pong(&args),
         "forks" => family::forks(&args),
         "children" => family::children(&args),
+        "reuse" => family::reuse(&args),
+        "pid-namespace" => family::pid_namespace(&args),
         "tree" => family::tree(&args),
         "vfork" => family::vfork(&args),
         "daemon" => family::daemon(&args),

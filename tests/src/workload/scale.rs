@@ -69,15 +69,16 @@ fn hold(threads: usize, mut down: impl Read, up: std::io::PipeWriter) {
     });
 }
 
-/// Three threads wait on the named pipe `--fifo`; when somebody opened and closed it they work,
-/// and the first also has a child and a new thread. For attaching to a program that runs.
+/// The first thread waits on the named pipe `--fifo` and `--threads` others on it; when somebody
+/// opened and closed the pipe all of them work, and the first also has a child and a new thread. For attaching to a program that runs.
 pub(crate) fn wait_then_work(args: &Args) {
     let (work, report) = (args.get("work-us", 5000), args.report());
     let fifo = args.text("fifo").expect("--fifo").to_owned();
-    let gate = Barrier::new(3);
+    let threads = args.get("threads", 2_usize);
+    let gate = Barrier::new(threads + 1);
     work_us(work);
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..threads {
             scope.spawn(|| {
                 gate.wait();
                 work_us(work);

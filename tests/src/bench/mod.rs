@@ -1,0 +1,12 @@
+//! What the benchmarks share: a load whose every step is a switch, programs to compare with, and
+//! figures as ratios of one run.
+
+pub mod peer;
+pub mod ping_pong;
+
+/// The middle value. Of an even number, the lower one of the two.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
