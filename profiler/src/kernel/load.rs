@@ -1,5 +1,6 @@
 //! Loading the eBPF object and attaching its programs.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use profiler_common::{CpuEntry, JobEntry, Lost, SessionState, TagRequest, TaskEntry, Total};
 
 use super::bpf::recursion_misses;
@@ -57,9 +58,12 @@ pub enum LoadError {
     /// The kernel's types cannot be read.
     #[error("cannot read the kernel's type information (/sys/kernel/btf/vmlinux): {0}")]
     Btf(String),
+    /// We may not.
+    #[error("eBPF is not permitted: it takes root, or CAP_BPF and CAP_PERFMON")]
+    NotPermitted,
     /// The object was refused.
     #[error("cannot load the eBPF object: {0}")]
-    Object(#[from] Box<EbpfError>),
+    Object(String),
     /// One program was refused.
     #[error("cannot load or attach the eBPF program {name}: {reason}")]
     Program {
@@ -170,7 +174,7 @@ fn object(
     offsets: &Offsets,
     capacity: Capacity,
     cpus: u32,
-) -> Result<Ebpf, Box<EbpfError>> {
+) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -185,29 +189,47 @@ fn object(
     for (field, offset) in offsets.iter() {
         loader.override_global(field.global, offset, true);
     }
-    loader.load(OBJECT).map_err(Box::new)
+    loader.load(OBJECT).map_err(|error| refused(&error, LoadError::Object))
 }
 
 fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), LoadError> {
-    let error = |reason: String| LoadError::Program { name, reason };
-    let program: &mut BtfTracePoint = ebpf
-        .program_mut(name)
-        .ok_or_else(|| error("not in the object".into()))?
-        .try_into()
-        .map_err(|reason: ProgramError| error(reason.to_string()))?;
-    program.load(name, btf).map_err(|reason| error(reason.to_string()))?;
-    program.attach().map_err(|reason| error(reason.to_string()))?;
-    Ok(())
+    let program: &mut BtfTracePoint = program(ebpf, name)?;
+    program
+        .load(name, btf)
+        .and_then(|()| program.attach())
+        .map(drop)
+        .map_err(|error| refused(&error, |reason| LoadError::Program { name, reason }))
 }
 
 fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
-    let error = |reason: String| LoadError::Program { name: TAG_PROGRAM, reason };
-    let program: &mut Iter = ebpf
-        .program_mut(TAG_PROGRAM)
-        .ok_or_else(|| error("not in the object".into()))?
-        .try_into()
-        .map_err(|reason: ProgramError| error(reason.to_string()))?;
-    program.load("task", btf).map_err(|reason| error(reason.to_string()))
+    let program: &mut Iter = program(ebpf, TAG_PROGRAM)?;
+    program.load("task", btf).map_err(|error| {
+        refused(&error, |reason| LoadError::Program { name: TAG_PROGRAM, reason })
+    })
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let error = |reason: String| LoadError::Program { name, reason };
+    let program = ebpf.program_mut(name).ok_or_else(|| error("not in the object".into()))?;
+    program.try_into().map_err(|reason: ProgramError| error(reason.to_string()))
+}
+
+/// An error with all its causes; one of them may be that we are not permitted.
+fn refused(error: &(dyn Error + 'static), otherwise: impl FnOnce(String) -> LoadError) -> LoadError {
+    let mut reasons = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let system = error.downcast_ref::<io::Error>();
+        if system.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            return LoadError::NotPermitted;
+        }
+        reasons.push(error.to_string());
+        cause = error.source();
+    }
+    otherwise(reasons.join(": "))
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {

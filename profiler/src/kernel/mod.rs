@@ -4,6 +4,7 @@
 
 mod bpf;
 mod btf;
+mod features;
 mod load;
 mod mapped;
 mod offsets;
@@ -12,6 +13,7 @@ mod running;
 mod tagging;
 
 pub use bpf::Tasks;
+pub use features::{Feature, Presence, features, is_exact};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, PROGRAMS, ProgramCost};
 pub use btf::{BTF_PATH, Btf};
 pub use offsets::{FIELDS, Field, Offsets};

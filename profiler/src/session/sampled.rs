@@ -20,19 +20,21 @@ use crate::model::{Source, Tally, TaskFigures, Usage};
 /// A session whose figures come from `/proc`.
 #[derive(Debug)]
 pub struct Sampled {
-    tasks: HashMap<TaskKey, Seen>,
+    /// By thread id and start time, in clock ticks since boot.
+    tasks: HashMap<(i32, u64), Seen>,
     processes: HashSet<(i32, u64)>,
+    /// Processes that were there before `attach`: what they start is not of the session.
+    bystanders: HashSet<(i32, u64)>,
     root: Option<i32>,
     /// What had been used by our earlier children when the command started; `None` for `attach`.
     earlier_children: Option<Counters>,
     max_listed: usize,
     live: u64,
     live_peak: u64,
+    /// Whether some task's `io` file was closed to us: then no storage figure is known.
+    io_is_closed: bool,
     began: Instant,
 }
-
-/// Thread id and start time, in clock ticks since boot.
-type TaskKey = (i32, u64);
 
 #[derive(Debug)]
 struct Seen {
@@ -48,11 +50,13 @@ impl Sampled {
         Self {
             tasks: HashMap::new(),
             processes: HashSet::new(),
+            bystanders: HashSet::new(),
             root: None,
             earlier_children: None,
             max_listed,
             live: 0,
             live_peak: 0,
+            io_is_closed: false,
             began: Instant::now(),
         }
     }
@@ -64,10 +68,10 @@ impl Sampled {
         for (process, stat) in self.members() {
             let Ok(tasks) = process.tasks() else { continue };
             for task in tasks.flatten() {
-                if let Some((key, counters, comm)) = read(&task) {
-                    self.live += 1;
-                    self.note(key, &stat, counters, &comm, is_first_of_attach);
-                }
+                let Some(sample) = Sample::of(&task) else { continue };
+                self.live += 1;
+                self.io_is_closed |= !sample.has_io;
+                self.note(&sample, &stat, is_first_of_attach);
             }
         }
         self.live_peak = self.live_peak.max(self.live);
@@ -77,13 +81,8 @@ impl Sampled {
     /// that was seen before, so that a daemon that detached stays.
     fn members(&mut self) -> Vec<(Process, Stat)> {
         let Some(root) = self.root else { return Vec::new() };
-        let mut all: Vec<(Process, Stat)> = procfs::process::all_processes()
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|process| process.stat().ok().map(|stat| (process, stat)))
-            .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
-            .collect();
+        let mut all = all_processes();
+        all.retain(|(_, stat)| !self.bystanders.contains(&(stat.pid, stat.starttime)));
         let mut members = Vec::new();
         let mut pids = HashSet::from([root]);
         // Parents are not always listed before their children: look until nothing new turns up.
@@ -108,26 +107,48 @@ impl Sampled {
         }
     }
 
-    fn note(&mut self, key: TaskKey, stat: &Stat, now: Counters, comm: &str, is_old: bool) {
+    fn note(&mut self, sample: &Sample, process: &Stat, is_old: bool) {
         let now_ns = monotonic_ns();
-        let seen = self.tasks.entry(key).or_insert_with(|| Seen {
-            base: if is_old { now } else { Counters::default() },
+        let Sample { stat, counters, .. } = sample;
+        let seen = self.tasks.entry((stat.pid, stat.starttime)).or_insert_with(|| Seen {
+            base: if is_old { *counters } else { Counters::default() },
             figures: TaskFigures {
-                tid: key.0.cast_unsigned(),
-                pid: stat.pid.cast_unsigned(),
-                parent: stat.ppid.cast_unsigned(),
-                process_start_boottime_ns: stat.starttime,
+                tid: stat.pid.cast_unsigned(),
+                pid: process.pid.cast_unsigned(),
+                parent: process.ppid.cast_unsigned(),
+                process_start_boottime_ns: process.starttime,
                 began_ns: now_ns,
                 comm: [0; 16],
                 spent: Spent::default(),
             },
         });
         let figures = &mut seen.figures;
-        figures.spent.counters = now.since(&seen.base);
+        figures.spent.counters = counters.since(&seen.base);
         figures.spent.life_ns = now_ns - figures.began_ns;
         figures.comm = [0; 16];
-        for (to, from) in figures.comm.iter_mut().zip(comm.bytes().take(15)) {
+        for (to, from) in figures.comm.iter_mut().zip(stat.comm.bytes().take(15)) {
             *to = from;
+        }
+    }
+
+    /// What samples can give of a record; who held the CPU is not among it.
+    fn sampled(&self, usage: Usage) -> Usage {
+        let known = |figure: Option<u64>| figure.filter(|_| !self.io_is_closed);
+        Usage {
+            source: Source::Procfs,
+            run_queue_managed_ns: None,
+            run_queue_self_ns: None,
+            run_queue_external_ns: None,
+            block_wait_ns: None,
+            other_wait_ns: None,
+            read_bytes: known(usage.read_bytes),
+            write_bytes: known(usage.write_bytes),
+            cancelled_write_bytes: known(usage.cancelled_write_bytes),
+            logical_read_bytes: known(usage.logical_read_bytes),
+            logical_write_bytes: known(usage.logical_write_bytes),
+            read_calls: known(usage.read_calls),
+            write_calls: known(usage.write_calls),
+            ..usage
         }
     }
 
@@ -148,7 +169,7 @@ impl Sampled {
             counters.minor_faults = counters.minor_faults.max(waited_for.minor_faults);
             counters.major_faults = counters.major_faults.max(waited_for.major_faults);
         }
-        sampled(Usage {
+        self.sampled(Usage {
             wall_ns: u64::try_from(self.began.elapsed().as_nanos()).ok(),
             tasks: Some(self.tasks.len() as u64),
             tasks_peak: Some(self.live_peak),
@@ -172,6 +193,8 @@ impl Meter for Sampled {
     fn attach(&mut self, pid: u32) -> Result<(), AttachError> {
         check_process(pid)?;
         self.root = i32::try_from(pid).ok();
+        let others = all_processes().into_iter().filter(|(_, stat)| Some(stat.pid) != self.root);
+        self.bystanders = others.map(|(_, stat)| (stat.pid, stat.starttime)).collect();
         self.began = Instant::now();
         self.sample(true);
         Ok(())
@@ -198,51 +221,56 @@ impl Meter for Sampled {
         }
         let (mut processes, mut threads) = (tally.processes(), tally.threads());
         for usage in processes.iter_mut().map(|process| &mut process.usage) {
-            *usage = sampled(usage.clone());
+            *usage = self.sampled(usage.clone());
         }
         for usage in threads.iter_mut().map(|thread| &mut thread.usage) {
-            *usage = sampled(usage.clone());
+            *usage = self.sampled(usage.clone());
         }
         Measured { usage: self.usage(), processes, threads, still_running: self.live }
     }
 }
 
-/// What samples can give of a record; who held the CPU is not among it.
-fn sampled(usage: Usage) -> Usage {
-    Usage {
-        source: Source::Procfs,
-        run_queue_managed_ns: None,
-        run_queue_self_ns: None,
-        run_queue_external_ns: None,
-        block_wait_ns: None,
-        other_wait_ns: None,
-        ..usage
-    }
+/// Every process that has not ended.
+fn all_processes() -> Vec<(Process, Stat)> {
+    let all = procfs::process::all_processes().into_iter().flatten().flatten();
+    all.filter_map(|process| process.stat().ok().map(|stat| (process, stat)))
+        .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
+        .collect()
 }
 
-/// One task's counters, as far as we may read them.
-fn read(task: &Task) -> Option<(TaskKey, Counters, String)> {
-    let stat = task.stat().ok()?;
-    let scheduled = task.schedstat().ok()?;
-    let status = task.status().ok()?;
-    let io = task.io().ok();
-    let io = |field: fn(&procfs::process::Io) -> u64| io.as_ref().map_or(0, field);
-    let counters = Counters {
-        cpu_ns: scheduled.sum_exec_runtime,
-        run_queue_ns: scheduled.run_delay,
-        voluntary_switches: status.voluntary_ctxt_switches.unwrap_or(0),
-        involuntary_switches: status.nonvoluntary_ctxt_switches.unwrap_or(0),
-        minor_faults: stat.minflt,
-        major_faults: stat.majflt,
-        read_bytes: io(|io| io.read_bytes),
-        write_bytes: io(|io| io.write_bytes),
-        cancelled_write_bytes: io(|io| io.cancelled_write_bytes),
-        logical_read_bytes: io(|io| io.rchar),
-        logical_write_bytes: io(|io| io.wchar),
-        read_calls: io(|io| io.syscr),
-        write_calls: io(|io| io.syscw),
-    };
-    Some(((stat.pid, stat.starttime), counters, stat.comm))
+/// One task as `/proc` shows it.
+struct Sample {
+    stat: Stat,
+    counters: Counters,
+    has_io: bool,
+}
+
+impl Sample {
+    /// `None` if the task is gone.
+    fn of(task: &Task) -> Option<Self> {
+        let stat = task.stat().ok()?;
+        let scheduled = task.schedstat().ok()?;
+        let status = task.status().ok()?;
+        // Closed to us if the process belongs to somebody else.
+        let io = task.io().ok();
+        let of_io = |field: fn(&procfs::process::Io) -> u64| io.as_ref().map_or(0, field);
+        let counters = Counters {
+            cpu_ns: scheduled.sum_exec_runtime,
+            run_queue_ns: scheduled.run_delay,
+            voluntary_switches: status.voluntary_ctxt_switches.unwrap_or(0),
+            involuntary_switches: status.nonvoluntary_ctxt_switches.unwrap_or(0),
+            minor_faults: stat.minflt,
+            major_faults: stat.majflt,
+            read_bytes: of_io(|io| io.read_bytes),
+            write_bytes: of_io(|io| io.write_bytes),
+            cancelled_write_bytes: of_io(|io| io.cancelled_write_bytes),
+            logical_read_bytes: of_io(|io| io.rchar),
+            logical_write_bytes: of_io(|io| io.wchar),
+            read_calls: of_io(|io| io.syscr),
+            write_calls: of_io(|io| io.syscw),
+        };
+        Some(Self { stat, counters, has_io: io.is_some() })
+    }
 }
 
 /// What our descendants that ended and were waited for used.
