@@ -39,3 +39,13 @@ macro_rules! kernel_fields {
         }
     };
 }
+
+/// As [`kernel_fields!`], for members of one bit. The global takes the offset in bits.
+#[macro_export]
+macro_rules! kernel_bits {
+    ($then:ident) => {
+        $then! {
+            TASK_IN_IOWAIT: "task_struct" "in_iowait",
+        }
+    };
+}

@@ -16,12 +16,14 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
 
-/// Brings a task's accounting up to date as it leaves the CPU.
+/// Brings a task's accounting up to date as it leaves the CPU. `sleeps` when it will not run again
+/// before something wakes it.
 ///
 /// Who held the CPU before the task got it is known from the note that its predecessor left.
 #[inline(always)]
-pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry) {
-    let waited = task.run_queue_ns().wrapping_sub(progress.now.run_queue_ns);
+pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry, sleeps: bool) {
+    let now = task.counters();
+    let waited = now.run_queue_ns.wrapping_sub(progress.now.run_queue_ns);
     if waited != 0 {
         if cpu.before == job {
             progress.run_queue_self_ns += waited;
@@ -29,7 +31,20 @@ pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry) 
             progress.run_queue_managed_ns += waited;
         }
     }
-    progress.now = task.counters();
+    if progress.blocked_since_ns != 0 {
+        // Since it left the CPU to wait for I/O it waited for it, then for a CPU, then it ran.
+        let since = progress.blocked_since_ns;
+        let ran = now.cpu_ns.wrapping_sub(progress.now.cpu_ns);
+        // SAFETY: no arguments.
+        let passed = unsafe { bpf_ktime_get_ns() }.wrapping_sub(since);
+        progress.block_wait_ns += passed.saturating_sub(ran + waited);
+        progress.blocked_since_ns = 0;
+    }
+    if sleeps && task.is_in_iowait() {
+        // SAFETY: no arguments.
+        progress.blocked_since_ns = unsafe { bpf_ktime_get_ns() };
+    }
+    progress.now = now;
 }
 
 /// Moves what a task spent from its entry to its job and connector, once and for all.

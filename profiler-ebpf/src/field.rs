@@ -13,6 +13,7 @@ macro_rules! define {
     };
 }
 profiler_common::kernel_fields!(define);
+profiler_common::kernel_bits!(define);
 
 /// A `struct task_struct` in the kernel's memory: opaque, read through [`Task`] only.
 #[repr(C)]
@@ -95,6 +96,18 @@ impl Task {
     #[inline(always)]
     pub fn is_dead(self) -> bool {
         self.read::<u32>(&TASK_EXIT_STATE).unwrap_or(0) != 0
+    }
+
+    /// Whether the task waits for block I/O, or is about to: the mark that `io_schedule` sets.
+    #[inline(always)]
+    pub fn is_in_iowait(self) -> bool {
+        let bit = TASK_IN_IOWAIT.load();
+        if bit == MISSING {
+            return false;
+        }
+        // SAFETY: as for `read`; the verifier lets a bit field be read by its byte.
+        let byte = unsafe { self.0.byte_add(bit as usize / 8).cast::<u8>().read_volatile() };
+        byte >> (bit % 8) & 1 == 1
     }
 
     /// The CPU that the task runs on right now, if any.

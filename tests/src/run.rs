@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::fs::chown;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -27,6 +28,7 @@ pub struct Run {
     traced: bool,
     stdin: Vec<u8>,
     limit: Duration,
+    user: Option<u32>,
 }
 
 /// A use of the profiler that goes on.
@@ -68,7 +70,8 @@ impl Run {
         let json = folder.path().join("usage.json");
         let limit = Duration::from_secs(if in_small_vm() { 300 } else { 60 });
         let (options, command, stdin) = (Vec::new(), Vec::new(), Vec::new());
-        Self { folder, verb: verb.into(), options, json, command, traced: false, stdin, limit }
+        let (traced, user, verb) = (false, None, verb.into());
+        Self { folder, verb, options, json, command, traced, stdin, limit, user }
     }
 
     /// `profiler run -- WORDS...`.
@@ -115,6 +118,23 @@ impl Run {
         self
     }
 
+    /// Runs it as another user, on copies of the programs that this user can reach.
+    #[must_use]
+    pub fn user(mut self, uid: u32) -> Self {
+        let own = binaries::workload().display().to_string();
+        for (from, name) in [(binaries::profiler(), "profiler"), (binaries::workload(), "workload")]
+        {
+            fs::copy(from, self.path(name)).expect("a copy of a program");
+        }
+        chown(self.folder.path(), Some(uid), Some(uid)).expect("giving the folder away");
+        let copy = self.path("workload").display().to_string();
+        for word in self.command.iter_mut().filter(|word| **word == own) {
+            word.clone_from(&copy);
+        }
+        self.user = Some(uid);
+        self
+    }
+
     /// A path in the run's own folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -122,13 +142,14 @@ impl Run {
 
     /// Starts it.
     pub fn start(self) -> Running {
-        let mut command;
+        let profiler = self.user.map_or_else(binaries::profiler, |_| self.path("profiler"));
+        let mut command = Command::new(&profiler);
         if self.traced {
             command = Command::new(binaries::workload());
-            command.arg("trace").arg("--report").arg(self.path("truth")).arg("--");
-            command.arg(binaries::profiler());
-        } else {
-            command = Command::new(binaries::profiler());
+            command.arg("trace").arg("--report").arg(self.path("truth")).arg("--").arg(&profiler);
+        }
+        if let Some(uid) = self.user {
+            command.uid(uid).gid(uid);
         }
         command.arg(&self.verb).arg("--json").arg(&self.json).args(&self.options);
         if self.verb == "run" {

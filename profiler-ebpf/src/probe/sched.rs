@@ -26,13 +26,14 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: this CPU's element; nobody else writes it once it is known.
     let cpu = unsafe { &mut *cpu };
     let mut job = 0;
-    if let Some(tag) = tag_of(prev) {
-        if tag.state == TagState::Counted as u64 {
-            job = tag.job;
-            leave_cpu(prev, job, progress_of(tag), cpu);
-            if ctx.arg::<u64>(3) & TASK_DEAD != 0 {
-                end(prev, tag, TagState::Ended);
-            }
+    if let Some(tag) = tag_of(prev)
+        && tag.state == TagState::Counted as u64
+    {
+        job = tag.job;
+        let (is_preempted, state) = (ctx.arg::<u64>(0) & 1 == 1, ctx.arg::<u64>(3));
+        leave_cpu(prev, job, progress_of(tag), cpu, state != 0 && !is_preempted);
+        if state & TASK_DEAD != 0 {
+            end(prev, tag, TagState::Ended);
         }
     }
     cpu.before = job;

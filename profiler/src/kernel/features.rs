@@ -200,6 +200,7 @@ fn fields(btf: &Btf) -> Vec<Feature> {
 fn figure_of(path: &str) -> &'static str {
     match path {
         "sched_info.run_delay" => "run_queue_ns (CONFIG_SCHED_INFO)",
+        "in_iowait" => "block_wait_ns apart from other_wait_ns",
         "bpf_storage" => "speed only: a shortcut for threads of no job",
         _ if path.starts_with("ioac.") => "storage figures (CONFIG_TASK_IO_ACCOUNTING)",
         _ => "see the usage record",

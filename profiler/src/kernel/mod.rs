@@ -16,7 +16,7 @@ pub use bpf::Tasks;
 pub use features::{Feature, Presence, features, is_exact};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, PROGRAMS, ProgramCost};
 pub use btf::{BTF_PATH, Btf};
-pub use offsets::{FIELDS, Field, Offsets};
+pub use offsets::{Field, Offsets};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
 pub use tagging::{JobError, TagError, Tagged};

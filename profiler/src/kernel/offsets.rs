@@ -20,15 +20,16 @@ pub struct Field {
 
 macro_rules! list {
     ($($name:ident: $structure:literal $path:literal,)*) => {
-        /// Every field of the table that both halves share.
-        pub const FIELDS: &[Field] = &[
-            $(Field { global: stringify!($name), structure: $structure, path: $path },)*
-        ];
+        &[$(Field { global: stringify!($name), structure: $structure, path: $path },)*]
     };
 }
-profiler_common::kernel_fields!(list);
 
-/// Byte offsets of all [`FIELDS`] in the running kernel, in their order.
+/// Every member of whole bytes of the table that both halves share.
+const FIELDS: &[Field] = profiler_common::kernel_fields!(list);
+/// Every member of one bit.
+const BITS: &[Field] = profiler_common::kernel_bits!(list);
+
+/// The offsets of all fields in the running kernel.
 #[derive(Debug)]
 pub struct Offsets(Vec<(Field, u64)>);
 
@@ -36,15 +37,20 @@ impl Offsets {
     /// Looks every field up.
     #[must_use]
     pub fn of(btf: &Btf) -> Self {
-        let offset = |field: &Field| match btf.member(field.structure, field.path) {
-            // The programs read whole fields only.
-            Some(Place { bit, bits: 0 }) if bit % 8 == 0 => u64::from(bit / 8),
-            _ => MISSING,
-        };
-        Self(FIELDS.iter().map(|field| (*field, offset(field))).collect())
+        let place = |field: &Field| btf.member(field.structure, field.path);
+        let bytes = FIELDS.iter().map(|field| match place(field) {
+            Some(Place { bit, bits: 0 }) if bit % 8 == 0 => (*field, u64::from(bit / 8)),
+            _ => (*field, MISSING),
+        });
+        let bits = BITS.iter().map(|field| match place(field) {
+            Some(Place { bit, bits: 1 }) => (*field, u64::from(bit)),
+            _ => (*field, MISSING),
+        });
+        Self(bytes.chain(bits).collect())
     }
 
-    /// Each field with its offset in bytes, or [`MISSING`].
+    /// Each field with the value of its global: the offset in bytes, of a single bit in bits, or
+    /// [`MISSING`].
     pub fn iter(&self) -> impl Iterator<Item = &(Field, u64)> {
         self.0.iter()
     }

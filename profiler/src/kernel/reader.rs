@@ -143,9 +143,11 @@ impl Attribution {
             .filter_map(|index| self.entries.get(index))
             .filter(|entry| is_wanted(entry.job))
             .map(|mut entry| {
+                let left = entry.progress.now;
                 if let Ok(at) = running.binary_search_by_key(&entry.tid, |&(tid, _)| tid) {
                     add_running_slice(&mut entry, running[at].1);
                 }
+                add_block_wait(&mut entry, &left, now_ns);
                 LiveTask::of(&entry, now_ns)
             })
             .collect()
@@ -178,6 +180,17 @@ fn add_running_slice(entry: &mut TaskEntry, before: u64) {
     }
     progress.now.run_queue_ns += waited;
     progress.now.cpu_ns = progress.now.cpu_ns.max(cpu_ns);
+}
+
+/// What the task's next switch will add for the wait for I/O that it left the CPU for: `left` is
+/// where its counters stood then.
+fn add_block_wait(entry: &mut TaskEntry, left: &Counters, now_ns: u64) {
+    let progress = &mut entry.progress;
+    if progress.blocked_since_ns != 0 {
+        let since = progress.now.since(left);
+        let passed = now_ns.saturating_sub(progress.blocked_since_ns);
+        progress.block_wait_ns += passed.saturating_sub(since.cpu_ns + since.run_queue_ns);
+    }
 }
 
 impl JobSnapshot {

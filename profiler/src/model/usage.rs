@@ -36,6 +36,9 @@ pub struct Latency {
 pub struct Usage {
     /// From begin to end, monotonic.
     pub wall_ns: Option<u64>,
+    /// Wall time of each thread, added up: `cpu_ns`, `run_queue_ns`, `block_wait_ns` and
+    /// `other_wait_ns` together.
+    pub life_ns: Option<u64>,
     /// Time on CPU of all threads.
     pub cpu_ns: Option<u64>,
     /// Runnable, waiting for a CPU.
@@ -120,6 +123,7 @@ impl Usage {
     pub const fn unknown(source: Source) -> Self {
         Self {
             wall_ns: None,
+            life_ns: None,
             cpu_ns: None,
             run_queue_ns: None,
             run_queue_managed_ns: None,
@@ -166,12 +170,16 @@ impl Usage {
     pub fn exact(spent: &Spent) -> Self {
         let counters = &spent.counters;
         let attributed = spent.run_queue_managed_ns + spent.run_queue_self_ns;
+        let accounted = counters.cpu_ns + counters.run_queue_ns + spent.block_wait_ns;
         Self {
+            life_ns: Some(spent.life_ns),
             cpu_ns: Some(counters.cpu_ns),
             run_queue_ns: Some(counters.run_queue_ns),
             run_queue_managed_ns: Some(spent.run_queue_managed_ns),
             run_queue_self_ns: Some(spent.run_queue_self_ns),
             run_queue_external_ns: Some(counters.run_queue_ns.saturating_sub(attributed)),
+            block_wait_ns: Some(spent.block_wait_ns),
+            other_wait_ns: Some(spent.life_ns.saturating_sub(accounted)),
             voluntary_switches: Some(counters.voluntary_switches),
             involuntary_switches: Some(counters.involuntary_switches),
             read_bytes: Some(counters.read_bytes),

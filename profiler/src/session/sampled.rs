@@ -139,6 +139,7 @@ impl Sampled {
             run_queue_managed_ns: None,
             run_queue_self_ns: None,
             run_queue_external_ns: None,
+            life_ns: None,
             block_wait_ns: None,
             other_wait_ns: None,
             read_bytes: known(usage.read_bytes),

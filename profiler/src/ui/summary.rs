@@ -62,6 +62,9 @@ fn figures(usage: &Usage) -> Vec<(&'static str, String)> {
     add("wall", usage.wall_ns.map(duration));
     add("on CPU", usage.cpu_ns.map(|cpu| format!("{}{}", duration(cpu), cpus(cpu, usage))));
     add("run queue", usage.run_queue_ns.map(|wait| format!("{}{}", duration(wait), holders(usage))));
+    add("off CPU", both(usage.block_wait_ns, usage.other_wait_ns, |block, other| {
+        format!("{} for block I/O, {} for anything else", duration(block), duration(other))
+    }));
     add("switches", both(usage.voluntary_switches, usage.involuntary_switches, |waited, preempted| {
         format!("{} to wait, {} preempted", count(waited), count(preempted))
     }));
