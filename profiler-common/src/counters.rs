@@ -80,31 +80,92 @@ impl Counters {
     }
 }
 
-/// What tasks spent under a job: counters since each task joined, and what only we can tell.
-///
-/// Sums of these add up field by field.
+/// What the kernel keeps no counter of, so that the programs do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Part of [`Counters::run_queue_ns`] that ended when a task of another job left the CPU.
+    pub run_queue_managed_ns: u64,
+    /// Part of [`Counters::run_queue_ns`] that ended when a task of the same job left the CPU.
+    pub run_queue_self_ns: u64,
+    /// Off the CPU with the kernel's I/O wait mark set.
+    pub block_wait_ns: u64,
+    /// Payload received on IPv4 and IPv6 sockets.
+    pub net_rx_bytes: u64,
+    /// Payload sent on IPv4 and IPv6 sockets.
+    pub net_tx_bytes: u64,
+    /// Calls that received some.
+    pub net_rx_ops: u64,
+    /// Calls that sent some.
+    pub net_tx_ops: u64,
+    /// Received on `AF_UNIX` sockets.
+    pub local_rx_bytes: u64,
+    /// Sent on `AF_UNIX` sockets.
+    pub local_tx_bytes: u64,
+}
+
+/// Requests at leaf devices.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceUse {
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Read requests.
+    pub read_ops: u64,
+    /// Write requests.
+    pub write_ops: u64,
+}
+
+/// What tasks spent under a job. Sums of these add up field by field.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// Growth of the kernel's counters since the task joined the job.
     pub counters: Counters,
-    /// Part of `counters.run_queue_ns` that ended when a task of another job left the CPU.
-    pub run_queue_managed_ns: u64,
-    /// Part of `counters.run_queue_ns` that ended when a task of the same job left the CPU.
-    pub run_queue_self_ns: u64,
-    /// Off the CPU with the kernel's I/O wait mark set.
-    pub block_wait_ns: u64,
+    /// What the programs saw since then.
+    pub observed: Observed,
     /// From joining the job to the end, or to now: the wall time of each task, added up.
     pub life_ns: u64,
+}
+
+macro_rules! each_observed {
+    ($then:ident) => {
+        $then!(
+            run_queue_managed_ns,
+            run_queue_self_ns,
+            block_wait_ns,
+            net_rx_bytes,
+            net_tx_bytes,
+            net_rx_ops,
+            net_tx_ops,
+            local_rx_bytes,
+            local_tx_bytes,
+        )
+    };
 }
 
 impl Spent {
     /// Adds what others spent.
     pub fn add(&mut self, other: &Self) {
         self.counters.add(&other.counters);
-        self.run_queue_managed_ns += other.run_queue_managed_ns;
-        self.run_queue_self_ns += other.run_queue_self_ns;
-        self.block_wait_ns += other.block_wait_ns;
+        macro_rules! add {
+            ($($figure:ident,)*) => {
+                $(self.observed.$figure = self.observed.$figure.wrapping_add(other.observed.$figure);)*
+            };
+        }
+        each_observed!(add);
         self.life_ns += other.life_ns;
+    }
+}
+
+impl DeviceUse {
+    /// Adds other requests.
+    pub fn add(&mut self, other: &Self) {
+        self.read_bytes += other.read_bytes;
+        self.write_bytes += other.write_bytes;
+        self.read_ops += other.read_ops;
+        self.write_ops += other.write_ops;
     }
 }

@@ -1,6 +1,6 @@
 //! Messages in the ring buffer. Only rare events go there: a task's end.
 
-use crate::counters::Spent;
+use crate::counters::{DeviceUse, Spent};
 use crate::task::Comm;
 
 /// A task of a job ended; its figures are final and already part of the job's total.
@@ -27,4 +27,6 @@ pub struct TaskEnded {
     pub comm: Comm,
     /// Everything it spent under the job.
     pub spent: Spent,
+    /// Requests at leaf devices that it started and that completed before its end.
+    pub device: DeviceUse,
 }

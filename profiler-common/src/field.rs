@@ -11,6 +11,14 @@ pub const MISSING: u64 = u64::MAX;
 macro_rules! kernel_fields {
     ($then:ident) => {
         $then! {
+            DISK_MAJOR: "gendisk" "major",
+            DISK_MINOR: "gendisk" "first_minor",
+            QUEUE_DISK: "request_queue" "disk",
+            REQUEST_BYTES: "request" "__data_len",
+            REQUEST_FLAGS: "request" "cmd_flags",
+            REQUEST_QUEUE: "request" "q",
+            REQUEST_START_TIME: "request" "start_time_ns",
+            SOCKET_FAMILY: "sock" "__sk_common.skc_family",
             TASK_BPF_STORAGE: "task_struct" "bpf_storage",
             TASK_CLOCK: "task_struct" "se.sum_exec_runtime",
             TASK_COMM: "task_struct" "comm",

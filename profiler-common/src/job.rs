@@ -1,6 +1,7 @@
 //! Jobs and connectors: where the figures of tasks that ended add up.
 
-use crate::counters::Spent;
+use crate::counters::{DeviceUse, Spent};
+use crate::latency::{BUCKETS, Histogram};
 
 /// A job slot together with its generation, so that a slot can be reused without a task of its
 /// former job ever being charged to the new one. Never 0: 0 stands for "no job".
@@ -56,7 +57,7 @@ pub struct Total {
 /// One element of the `JOBS` array, which user space maps. The agent writes `job` and `connector`
 /// and clears the rest when it takes the slot; after that only eBPF writes.
 #[repr(C, align(64))]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct JobEntry {
     /// [`JobRef`] of the job that has the slot; 0 when it is free.
     pub job: u64,
@@ -66,4 +67,26 @@ pub struct JobEntry {
     pub last_generation: u32,
     /// Sums.
     pub total: Total,
+    /// Requests at leaf devices that tasks of the job started.
+    pub device: DeviceUse,
+    /// The slowest of them, in microseconds.
+    pub device_latency_max_us: u64,
+    /// How long they took.
+    pub device_latency: Histogram,
+}
+
+impl JobEntry {
+    /// A slot in which nothing was counted yet.
+    #[must_use]
+    pub fn new(job: Option<JobRef>, connector: u32, last_generation: u32) -> Self {
+        Self {
+            job: job.map_or(0, |job| job.0),
+            connector,
+            last_generation,
+            total: Total::default(),
+            device: DeviceUse::default(),
+            device_latency_max_us: 0,
+            device_latency: [0; BUCKETS],
+        }
+    }
 }

@@ -7,15 +7,18 @@
 
 #![no_std]
 
+pub mod block;
 pub mod counters;
 pub mod cpu;
 pub mod event;
 pub mod field;
 pub mod job;
+pub mod latency;
 pub mod session;
 pub mod task;
 
-pub use counters::{Counters, Spent};
+pub use block::RequestOwner;
+pub use counters::{Counters, DeviceUse, Observed, Spent};
 pub use cpu::CpuEntry;
 pub use event::TaskEnded;
 pub use job::{JobEntry, JobRef, Total};

@@ -23,6 +23,10 @@ pub struct Lost {
     pub ends_unlisted: u64,
     /// Tasks that ended after their job's slot went to another job: charged to nobody.
     pub tasks_of_reused_slot: u64,
+    /// Block requests whose owner could not be noted, the map being full: charged to nobody.
+    pub requests_unowned: u64,
+    /// Block requests that completed after their job's slot went to another job.
+    pub requests_of_reused_slot: u64,
 }
 
 /// What `tag_task` does with the tasks that it visits.
@@ -47,6 +51,8 @@ pub struct TagRequest {
     pub connector: u32,
     /// A [`TagMode`].
     pub mode: u32,
+    /// Tasks born from then on (`CLOCK_MONOTONIC`) count from their birth; 0 for none.
+    pub since_ns: u64,
     /// Answer: tasks that were changed.
     pub changed: u64,
     /// Answer: tasks that already were as asked.

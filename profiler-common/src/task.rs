@@ -1,6 +1,6 @@
 //! A thread under a job: its tag, which only eBPF sees, and its entry, which user space maps.
 
-use crate::counters::Counters;
+use crate::counters::{Counters, DeviceUse, Observed};
 
 /// A task's name, NUL-terminated, as in `task_struct`.
 pub type Comm = [u8; 16];
@@ -21,6 +21,9 @@ pub enum TagState {
     Parent = 2,
     /// The task has ended and its figures were added up.
     Ended = 3,
+    /// The tag is being filled in. Its parent, as it is born, and an iterator may both want to tag a
+    /// task; only one does.
+    Joining = 4,
 }
 
 /// How far a task's accounting has come. All counters are absolute, as the kernel keeps them, so
@@ -32,12 +35,11 @@ pub struct Progress {
     pub base: Counters,
     /// The kernel's counters at the last switch away from the task.
     pub now: Counters,
-    /// See [`Spent::run_queue_managed_ns`](crate::Spent::run_queue_managed_ns).
-    pub run_queue_managed_ns: u64,
-    /// See [`Spent::run_queue_self_ns`](crate::Spent::run_queue_self_ns).
-    pub run_queue_self_ns: u64,
-    /// See [`Spent::block_wait_ns`](crate::Spent::block_wait_ns).
-    pub block_wait_ns: u64,
+    /// What the programs saw.
+    pub observed: Observed,
+    /// Requests at leaf devices that the task started. For its own list only: the job gets each
+    /// when it completes, which may be after the task's end.
+    pub device: DeviceUse,
     /// When the task last left the CPU to wait for I/O (`CLOCK_MONOTONIC`), 0 when it did not.
     pub blocked_since_ns: u64,
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_query};
 use profiler_common::{
-    CpuEntry, JobRef, Progress, Spent, TagState, TaskEnded, TaskTag, Total,
+    Counters, CpuEntry, JobRef, Observed, Progress, TagState, TaskEnded, TaskTag, Total,
 };
 
 use crate::atomic;
@@ -26,9 +26,9 @@ pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry, 
     let waited = now.run_queue_ns.wrapping_sub(progress.now.run_queue_ns);
     if waited != 0 {
         if cpu.before == job {
-            progress.run_queue_self_ns += waited;
+            progress.observed.run_queue_self_ns += waited;
         } else if cpu.before != 0 {
-            progress.run_queue_managed_ns += waited;
+            progress.observed.run_queue_managed_ns += waited;
         }
     }
     if progress.blocked_since_ns != 0 {
@@ -37,7 +37,7 @@ pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry, 
         let ran = now.cpu_ns.wrapping_sub(progress.now.cpu_ns);
         // SAFETY: no arguments.
         let passed = unsafe { bpf_ktime_get_ns() }.wrapping_sub(since);
-        progress.block_wait_ns += passed.saturating_sub(ran + waited);
+        progress.observed.block_wait_ns += passed.saturating_sub(ran + waited);
         progress.blocked_since_ns = 0;
     }
     if sleeps && task.is_in_iowait() {
@@ -60,97 +60,126 @@ pub fn end(task: Task, tag: &mut TaskTag, ending: TagState) {
     }
     // SAFETY: no arguments.
     let life_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(tag.began_ns);
-    let spent = spent(progress_of(tag), life_ns);
-    let job = JobRef(tag.job);
-    let mut counted = false;
-    if let Some(entry) = JOBS.get_ptr_mut(job.slot()) {
-        // SAFETY: an element of the array.
-        let entry = unsafe { &mut *entry };
-        if entry.job == job.0 {
-            counted = true;
-            begin_move(&mut entry.total);
-            add_spent(&mut entry.total, &spent);
-        }
-    }
-    if let Some(total) = CONNECTORS.get_ptr_mut(tag.connector) {
-        // SAFETY: an element of the array.
-        let total = unsafe { &mut *total };
+    let (job, connector) = (JobRef(tag.job), tag.connector);
+    let counted = job_total(job);
+    if let Some(total) = &counted {
         begin_move(total);
-        add_spent(total, &spent);
-    }
-    if !counted {
+        add_spent(total, progress_of(tag), life_ns);
+    } else {
         lost(|session| &raw mut session.lost.tasks_of_reused_slot);
     }
-    report(task, tag, &spent);
+    if let Some(total) = CONNECTORS.get_ptr_mut(connector) {
+        begin_move(&total);
+        add_spent(&total, progress_of(tag), life_ns);
+    }
+    report(task, tag, life_ns);
     unlist(tag);
-    finish_moves(job, tag.connector, counted);
-}
-
-#[inline(always)]
-fn finish_moves(job: JobRef, connector: u32, counted: bool) {
-    if counted && let Some(entry) = JOBS.get_ptr_mut(job.slot()) {
-        // SAFETY: an aligned field of a map value.
-        unsafe { atomic::add(&raw mut (*entry).total.moves_done, 1) };
+    if let Some(total) = job_total(job) {
+        finish_move(total);
     }
     if let Some(total) = CONNECTORS.get_ptr_mut(connector) {
-        // SAFETY: an aligned field of a map value.
-        unsafe { atomic::add(&raw mut (*total).moves_done, 1) };
+        finish_move(total);
     }
 }
 
+/// The sums of a job, if it still has its slot.
 #[inline(always)]
-fn begin_move(total: &mut Total) {
+fn job_total(job: JobRef) -> Option<*mut Total> {
+    let entry = JOBS.get_ptr_mut(job.slot())?;
+    // SAFETY: an element of the array.
+    let entry = unsafe { &mut *entry };
+    (entry.job == job.0).then_some(&raw mut entry.total)
+}
+
+#[inline(always)]
+fn begin_move(total: &*mut Total) {
     // SAFETY: an aligned field of a map value. With its result, the instruction orders memory.
-    unsafe { atomic::fetch_add(&raw mut total.moves_begun, 1) };
+    unsafe { atomic::fetch_add(&raw mut (**total).moves_begun, 1) };
     // SAFETY: as above.
-    unsafe { atomic::add(&raw mut total.tasks_live, u64::MAX) };
+    unsafe { atomic::add(&raw mut (**total).tasks_live, u64::MAX) };
 }
 
 #[inline(always)]
-fn spent(progress: &Progress, life_ns: u64) -> Spent {
-    Spent {
-        counters: progress.now.since(&progress.base),
-        run_queue_managed_ns: progress.run_queue_managed_ns,
-        run_queue_self_ns: progress.run_queue_self_ns,
-        block_wait_ns: progress.block_wait_ns,
-        life_ns,
+fn finish_move(total: *mut Total) {
+    // SAFETY: an aligned field of a map value.
+    unsafe { atomic::fetch_add(&raw mut (*total).moves_done, 1) };
+}
+
+const COUNTERS: usize = size_of::<Counters>() / size_of::<u64>();
+const OBSERVED: usize = size_of::<Observed>() / size_of::<u64>();
+
+/// Adds everything that a task spent. The structures hold nothing but `u64`, so a loop serves.
+#[inline(always)]
+fn add_spent(total: &*mut Total, progress: &Progress, life_ns: u64) {
+    // SAFETY: a field of a map value.
+    let ended = unsafe { &raw mut (**total).ended };
+    let (base, now) = (words(&progress.base), words(&progress.now));
+    for figure in 0..COUNTERS {
+        // SAFETY: inside `counters`, which is as long as `base` and `now`.
+        unsafe { add_to(ended.cast(), figure, grown(base, now, figure)) };
+    }
+    // SAFETY: a field of a map value.
+    let observed = unsafe { &raw mut (*ended).observed };
+    for figure in 0..OBSERVED {
+        // SAFETY: inside both.
+        unsafe { add_to(observed.cast(), figure, words(&progress.observed).add(figure).read()) };
+    }
+    // SAFETY: an aligned field of a map value.
+    unsafe { atomic::add(&raw mut (*ended).life_ns, life_ns) };
+}
+
+#[inline(always)]
+fn words<T>(of: &T) -> *const u64 {
+    core::ptr::from_ref(of).cast()
+}
+
+/// # Safety
+/// `figure` is inside both.
+#[inline(always)]
+unsafe fn grown(base: *const u64, now: *const u64, figure: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { now.add(figure).read().wrapping_sub(base.add(figure).read()) }
+}
+
+/// # Safety
+/// `figure` is inside the map value that `sums` begins.
+#[inline(always)]
+unsafe fn add_to(sums: *mut u64, figure: usize, value: u64) {
+    if value != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { atomic::add(sums.add(figure), value) };
     }
 }
 
-/// Adds every figure of `spent`; both are made of `u64` only, so one loop serves.
+/// Tells the agent of a task's end. The message is put together in place: it would take half of the
+/// stack that a program has.
 #[inline(always)]
-fn add_spent(total: &mut Total, spent: &Spent) {
-    const FIGURES: usize = size_of::<Spent>() / size_of::<u64>();
-    let to = (&raw mut total.ended).cast::<u64>();
-    let from = (&raw const *spent).cast::<u64>();
-    for figure in 0..FIGURES {
-        // SAFETY: inside `spent`.
-        let value = unsafe { from.add(figure).read() };
-        if value != 0 {
-            // SAFETY: inside `total.ended`, a map value, and aligned.
-            unsafe { atomic::add(to.add(figure), value) };
-        }
-    }
-}
-
-#[inline(always)]
-fn report(task: Task, tag: &TaskTag, spent: &Spent) {
+fn report(task: Task, tag: &mut TaskTag, life_ns: u64) {
     let Some(mut slot) = ENDED.reserve::<TaskEnded>(0) else {
         lost(|session| &raw mut session.lost.ends_unlisted);
         return;
     };
-    slot.write(TaskEnded {
-        job: tag.job,
-        tid: task.tid(),
-        pid: task.pid(),
-        parent: tag.parent,
-        exit_code: task.exit_code(),
-        start_boottime_ns: task.start_boottime_ns(),
-        process_start_boottime_ns: tag.process_start_boottime_ns,
-        began_ns: tag.began_ns,
-        comm: task.comm(),
-        spent: *spent,
-    });
+    let event = slot.as_mut_ptr();
+    // SAFETY: the reserved message, every field of which is written here or below.
+    let event = unsafe { &mut *event };
+    event.job = tag.job;
+    event.tid = task.tid();
+    event.pid = task.pid();
+    event.parent = tag.parent;
+    event.exit_code = task.exit_code();
+    event.start_boottime_ns = task.start_boottime_ns();
+    event.process_start_boottime_ns = tag.process_start_boottime_ns;
+    event.began_ns = tag.began_ns;
+    event.comm = task.comm();
+    event.spent.life_ns = life_ns;
+    let progress = progress_of(tag);
+    let to = (&raw mut event.spent.counters).cast::<u64>();
+    for figure in 0..COUNTERS {
+        // SAFETY: inside `counters`, which is as long as `base` and `now`.
+        unsafe { to.add(figure).write(grown(words(&progress.base), words(&progress.now), figure)) };
+    }
+    event.spent.observed = progress.observed;
+    event.device = progress.device;
     slot.submit(wake_flag());
 }
 

@@ -15,27 +15,88 @@ macro_rules! define {
 profiler_common::kernel_fields!(define);
 profiler_common::kernel_bits!(define);
 
-/// A `struct task_struct` in the kernel's memory: opaque, read through [`Task`] only.
+/// Some structure in the kernel's memory: opaque, read through the types below only.
 #[repr(C)]
-pub struct TaskStruct {
-    opaque: [u8; 0],
+pub struct Opaque {
+    nothing: [u8; 0],
+}
+
+/// Reads a field, or nothing where this kernel has no such field.
+#[inline(always)]
+fn read<T: Copy>(base: *const Opaque, offset: &Global<u64>) -> Option<T> {
+    let offset = offset.load();
+    if offset == MISSING {
+        return None;
+    }
+    // SAFETY: the verifier checks that the offset, a constant to it, lies in the structure that it
+    // knows `base` to point to, and is read with the size of the field.
+    Some(unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() })
+}
+
+/// A `struct request` of the block layer.
+#[derive(Clone, Copy)]
+pub struct Request(pub *const Opaque);
+
+impl Request {
+    /// When it was made (`CLOCK_MONOTONIC`); with its address it identifies it.
+    #[inline(always)]
+    pub fn start_time_ns(self) -> u64 {
+        read(self.0, &REQUEST_START_TIME).unwrap_or(0)
+    }
+
+    /// Bytes that are still to be done.
+    #[inline(always)]
+    pub fn bytes(self) -> u32 {
+        read(self.0, &REQUEST_BYTES).unwrap_or(0)
+    }
+
+    /// What it does: `REQ_OP_…`.
+    #[inline(always)]
+    pub fn operation(self) -> u32 {
+        /// `REQ_OP_MASK` of the kernel's `blk_types.h`.
+        const MASK: u32 = 0xff;
+        read::<u32>(self.0, &REQUEST_FLAGS).unwrap_or(0) & MASK
+    }
+
+    /// Major and minor number of the disk.
+    #[inline(always)]
+    pub fn disk(self) -> Option<(u32, u32)> {
+        let queue = read(self.0, &REQUEST_QUEUE)?;
+        let disk: *const Opaque = read(queue, &QUEUE_DISK)?;
+        if disk.is_null() {
+            return None;
+        }
+        Some((read(disk, &DISK_MAJOR)?, read(disk, &DISK_MINOR)?))
+    }
+}
+
+/// A `struct sock`.
+#[derive(Clone, Copy)]
+pub struct Socket(pub *const Opaque);
+
+impl Socket {
+    /// Address family: `AF_…`.
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        read(self.0, &SOCKET_FAMILY).unwrap_or(0)
+    }
 }
 
 /// A task that the kernel handed to a program.
 #[derive(Clone, Copy)]
-pub struct Task(pub *const TaskStruct);
+pub struct Task(pub *const Opaque);
 
 impl Task {
-    /// Reads a field, or nothing where this kernel has no such field.
+    /// The task in whose context the program runs.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: no arguments.
+        Self(unsafe { aya_ebpf::helpers::bpf_get_current_task_btf() }.cast())
+    }
+
     #[inline(always)]
     fn read<T: Copy>(self, offset: &Global<u64>) -> Option<T> {
-        let offset = offset.load();
-        if offset == MISSING {
-            return None;
-        }
-        // SAFETY: the verifier checks that the offset, a constant to it, lies in `task_struct`
-        // and is read with the size of the field.
-        Some(unsafe { self.0.byte_add(offset as usize).cast::<T>().read_volatile() })
+        read(self.0, offset)
     }
 
     #[inline(always)]

@@ -6,8 +6,9 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE};
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, RingBuf, Stack};
-use profiler_common::{CpuEntry, JobEntry, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+use aya_ebpf::maps::{Array, HashMap, RingBuf, Stack};
+use profiler_common::block::DeviceTotal;
+use profiler_common::{CpuEntry, JobEntry, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
 
 /// What each CPU runs. Written by `sched_switch`, read by the agent. Indexed by CPU.
 #[map]
@@ -41,6 +42,16 @@ pub static REQUEST: Array<TagRequest> = Array::with_max_entries(1, BPF_F_MMAPABL
 /// Ends of tasks, for per-thread lists. Full: counted in `Lost::ends_unlisted`, totals unharmed.
 #[map]
 pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Block requests under way that tasks of jobs started, by address. Full: the request is charged to
+/// nobody and shows in `Lost::requests_unowned`.
+#[map]
+pub static REQUESTS: HashMap<u64, RequestOwner> = HashMap::with_max_entries(16_384, 0);
+
+/// What each disk did for jobs. Written by `block_rq_complete`, read by the agent. Full: the disk
+/// is missing from the account of devices; jobs are charged all the same.
+#[map]
+pub static DEVICES: HashMap<u32, DeviceTotal> = HashMap::with_max_entries(512, 0);
 
 /// Task storage: the tag of each task under a job. The kernel frees it with the task.
 #[unsafe(link_section = ".maps")]

@@ -35,12 +35,40 @@ pub enum Joining {
     Later,
 }
 
-/// Tags a task, and lists it if an entry is free. False when the kernel had no memory for it.
+/// What became of the wish to tag a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    Ours,
+    Somebodys,
+    NoMemory,
+}
+
+/// A tag for the task that nobody else fills in meanwhile.
 #[inline(always)]
-pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_process: bool) -> bool {
-    let Some(tag) = storage(task, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE)) else {
-        lost(|session| &raw mut session.lost.tasks_untagged);
-        return false;
+fn claim(task: Task) -> (Claim, Option<&'static mut TaskTag>) {
+    // Of two that create the storage at the same time, one gets nothing: look for the other's.
+    let create = u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE);
+    let Some(tag) = storage(task, create).or_else(|| storage(task, 0)) else {
+        return (Claim::NoMemory, None);
+    };
+    let (off, joining) = (TagState::Off as u64, TagState::Joining as u64);
+    // SAFETY: an aligned field of a map value.
+    if unsafe { atomic::compare_exchange(&raw mut tag.state, off, joining) } == off {
+        (Claim::Ours, Some(tag))
+    } else {
+        (Claim::Somebodys, None)
+    }
+}
+
+/// Tags a task, and lists it if an entry is free.
+#[inline(always)]
+pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_process: bool) -> Claim {
+    let (claim, tag) = claim(task);
+    let Some(tag) = tag else {
+        if claim == Claim::NoMemory {
+            lost(|session| &raw mut session.lost.tasks_untagged);
+        }
+        return claim;
     };
     tag.job = job.0;
     tag.connector = connector;
@@ -61,20 +89,19 @@ pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_proces
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
     count_in(job, connector, is_process);
     tag.state = TagState::Counted as u64;
-    true
+    claim
 }
 
 /// Tags a task so that only what it starts counts.
 #[inline(always)]
-pub fn become_parent(task: Task, job: JobRef, connector: u32) -> bool {
-    let Some(tag) = storage(task, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE)) else {
-        return false;
-    };
+pub fn become_parent(task: Task, job: JobRef, connector: u32) -> Claim {
+    let (claim, tag) = claim(task);
+    let Some(tag) = tag else { return claim };
     tag.job = job.0;
     tag.connector = connector;
     tag.entry = NO_ENTRY;
     tag.state = TagState::Parent as u64;
-    true
+    claim
 }
 
 /// Where the accounting of a task stands: in its entry, or in its tag if it has none.

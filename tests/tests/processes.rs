@@ -165,7 +165,7 @@ fn exec_from_a_thread_while_the_leader_sleeps_loses_nothing() {
     let last = run.truth.iter().find(|line| line.what == What::Final && line.is_about(pid, pid));
     least += last.expect("the last image").figures.cpu_ns.expect("a CPU clock");
     let got = run.session().sum_of_threads(pid).cpu_ns.expect("cpu_ns");
-    let most = least + 5_000_000;
+    let most = least + u64::from(scale(5_000_000, 50_000_000));
     assert!((least..=most).contains(&got), "process {pid}: expected {least} to {most}, got {got}");
     assert_eq!(run.session().processes.len(), 1, "processes listed");
 }

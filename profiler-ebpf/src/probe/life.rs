@@ -1,6 +1,5 @@
 //! Birth, renaming and end of tasks: who belongs to a job.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{JobRef, TagState};
@@ -18,9 +17,7 @@ const CLONE_THREAD: u64 = 0x10000;
 /// among them, which never fire `sched_process_fork`.
 #[btf_tracepoint(function = "task_newtask")]
 pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: no arguments.
-    let creator = Task(unsafe { bpf_get_current_task_btf() }.cast());
-    let Some(tag) = tag_of(creator) else { return 0 };
+    let Some(tag) = tag_of(Task::current()) else { return 0 };
     if tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64 {
         let is_process = ctx.arg::<u64>(1) & CLONE_THREAD == 0;
         join(Task(ctx.arg(0)), JobRef(tag.job), tag.connector, Joining::AtBirth, is_process);

@@ -4,18 +4,18 @@
 //! task while it works, so that a thread that exits meanwhile harms nothing.
 
 use aya_ebpf::cty::c_void;
-use profiler_common::{JobRef, TagMode, TagState};
+use profiler_common::{JobRef, TagMode, TagRequest, TagState};
 
 use crate::account::end;
-use crate::field::{Task, TaskStruct};
+use crate::field::{Opaque, Task};
 use crate::maps::REQUEST;
-use crate::task::{Joining, become_parent, join, progress_of, tag_of};
+use crate::task::{Claim, Joining, become_parent, join, progress_of, tag_of};
 
 /// `struct bpf_iter__task` of the kernel: what an iterator over tasks gets at each step.
 #[repr(C)]
 pub struct TaskIteration {
     meta: *const c_void,
-    task: *const TaskStruct,
+    task: *const Opaque,
 }
 
 /// `iter/task`: does to one task what `REQUEST` says.
@@ -33,35 +33,47 @@ pub extern "C" fn tag_task(ctx: *const TaskIteration) -> i32 {
     let request = unsafe { &mut *request };
     let task = Task(task);
     let (job, connector) = (JobRef(request.job), request.connector);
-    let state = tag_of(task).map_or(TagState::Off as u64, |tag| tag.state);
-    let is_free = state != TagState::Counted as u64 && state != TagState::Parent as u64;
     if request.mode == TagMode::Remove as u32 {
-        if is_free {
-            request.unchanged += 1;
-        } else if let Some(tag) = tag_of(task) {
-            progress_of(tag).now = task.counters();
-            end(task, tag, TagState::Off);
-            request.changed += 1;
-        }
-    } else if !is_free {
-        request.unchanged += 1;
+        remove(task, request);
     } else if task.is_dead() {
         request.ending += 1;
     } else if request.mode == TagMode::Parent as u32 {
-        match become_parent(task, job, connector) {
-            true => request.changed += 1,
-            false => request.failed += 1,
-        }
+        answer(request, become_parent(task, job, connector));
     } else {
         let is_process = task.tid() == task.pid();
-        match join(task, job, connector, Joining::Later, is_process) {
-            true => request.changed += 1,
-            false => request.failed += 1,
-        }
+        // Born since the request: it may have been missed at birth, and counts from there.
+        let joining = if request.since_ns != 0 && task.start_time_ns() >= request.since_ns {
+            Joining::AtBirth
+        } else {
+            Joining::Later
+        };
+        answer(request, join(task, job, connector, joining, is_process));
         if task.is_dead() && let Some(tag) = tag_of(task) {
             // It made its last switch while we tagged it: nobody else will add it up.
             end(task, tag, TagState::Ended);
         }
     }
     0
+}
+
+#[inline(always)]
+fn remove(task: Task, request: &mut TagRequest) {
+    if let Some(tag) = tag_of(task)
+        && (tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64)
+    {
+        progress_of(tag).now = task.counters();
+        end(task, tag, TagState::Off);
+        request.changed += 1;
+    } else {
+        request.unchanged += 1;
+    }
+}
+
+#[inline(always)]
+fn answer(request: &mut TagRequest, claim: Claim) {
+    match claim {
+        Claim::Ours => request.changed += 1,
+        Claim::Somebodys => request.unchanged += 1,
+        Claim::NoMemory => request.failed += 1,
+    }
 }

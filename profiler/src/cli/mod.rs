@@ -26,7 +26,12 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::attach(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "profiler", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "profiler",
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
     };

@@ -32,9 +32,10 @@ pub(super) fn meter(output: &Output) -> Result<Box<dyn Meter>, Failure> {
     let capacity = Capacity { tasks: output.max_tasks, ..Capacity::AD_HOC };
     match Exact::new(capacity, output.max_listed) {
         Ok(exact) => Ok(Box::new(exact)),
-        Err(error) if output.source == Source::Ebpf => {
-            Err(Failure::new(FAILED, format_args!("{error}; `profiler doctor` says what is missing")))
-        }
+        Err(error) if output.source == Source::Ebpf => Err(Failure::new(
+            FAILED,
+            format_args!("{error}; `profiler doctor` says what is missing"),
+        )),
         Err(error) => {
             eprintln!("profiler: sampling /proc instead of exact figures: {error}");
             eprintln!("profiler: `profiler doctor` says what is missing and how to get it");

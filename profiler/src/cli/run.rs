@@ -16,7 +16,8 @@ const NOT_EXECUTABLE: u8 = 126;
 
 /// Runs the command under measurement.
 pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    let Some((program, arguments)) = args.command.split_first().filter(|(name, _)| !name.is_empty())
+    let Some((program, arguments)) =
+        args.command.split_first().filter(|(name, _)| !name.is_empty())
     else {
         return Err(Failure::new(USAGE, "the command is empty"));
     };

@@ -218,7 +218,20 @@ mod tests {
             vec![name("inner"), structure(2, 0), 16, name("a"), 1, 0, name("b"), 1, 64],
             vec![name("inner_t"), kind::TYPEDEF << 24, 2],
             vec![0, structure(2, 1), 16, name("flag"), 1, 1 << 24 | 3, name("deep"), 1, 64],
-            vec![name("outer"), structure(3, 0), 48, name("first"), 1, 0, 0, 4, 64, name("named"), 3, 192],
+            vec![
+                name("outer"),
+                structure(3, 0),
+                48,
+                name("first"),
+                1,
+                0,
+                0,
+                4,
+                64,
+                name("named"),
+                3,
+                192,
+            ],
         ]
         .concat();
         let length = 4 * types.len() as u32;

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::btf::{BTF_PATH, Btf};
-use super::load::{Attribution, Capacity, PROGRAMS};
+use super::load::{Attribution, Capacity};
+use super::probe::{GROUPS, Group, Hook};
 use super::offsets::Offsets;
 
 /// Whether something that we use is there.
@@ -64,7 +65,7 @@ pub fn features() -> Vec<Feature> {
     let btf = Btf::read(Path::new(BTF_PATH));
     features.push(type_information(&btf));
     if let Ok(btf) = &btf {
-        features.extend(PROGRAMS.iter().map(|name| tracepoint(btf, name)));
+        features.extend(GROUPS.iter().map(|group| hooks(btf, group)));
         features.push(task_iterator(btf));
         features.extend(fields(btf));
     }
@@ -160,18 +161,16 @@ fn type_information(btf: &Result<Btf, String>) -> Feature {
     }
 }
 
-fn tracepoint(btf: &Btf, name: &str) -> Feature {
-    let gives = match name {
-        "sched_switch" => "CPU time, run-queue wait, switches",
-        "task_newtask" => "children, threads and io_uring workers stay with the job",
-        "sched_process_free" => "tasks that die while they are tagged",
-        _ => "names of threads after exec and prctl",
-    };
-    let feature = Feature::new(format!("tracepoint {name}"), gives);
-    if btf.has_typedef(&format!("btf_trace_{name}")) {
-        return feature;
+fn hooks(btf: &Btf, group: &Group) -> Feature {
+    let feature = Feature::new(group.name, group.gives);
+    if let Some(way) = group.way(btf) {
+        let there = way.iter().filter(|hook| hook.is_there(btf));
+        return feature.found(there.map(|hook| hook.name()).collect::<Vec<_>>().join(", "));
     }
-    feature.missing(Presence::Required, "not in this kernel", "use a kernel from 6.1 on")
+    let missing = group.ways[0].iter().copied().filter(|hook| !hook.is_there(btf));
+    let missing = missing.map(Hook::name).collect::<Vec<_>>().join(", ");
+    let presence = if group.is_required { Presence::Required } else { Presence::Missing };
+    feature.missing(presence, &format!("no {missing}"), "use a kernel from 6.5 on")
 }
 
 fn task_iterator(btf: &Btf) -> Feature {
@@ -210,11 +209,7 @@ fn figure_of(path: &str) -> &'static str {
 fn jit() -> Feature {
     let feature = Feature::new("BPF JIT", "speed: without it programs are interpreted");
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
-        Ok("0") => feature.missing(
-            Presence::Missing,
-            "off",
-            "sysctl net.core.bpf_jit_enable=1",
-        ),
+        Ok("0") => feature.missing(Presence::Missing, "off", "sysctl net.core.bpf_jit_enable=1"),
         Ok(_) => feature.found("on"),
         Err(_) => feature.found("unknown"),
     }

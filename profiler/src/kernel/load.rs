@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{BtfTracePoint, Iter, Program, ProgramError};
+use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use profiler_common::{CpuEntry, JobEntry, Lost, SessionState, TagRequest, TaskEntry, Total};
 
@@ -15,10 +15,9 @@ use super::bpf::recursion_misses;
 use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
+use super::probe;
+use crate::model::Known;
 
-/// The programs that attach to a tracepoint of their own name.
-pub const PROGRAMS: &[&str] =
-    &["sched_process_free", "task_rename", "task_newtask", "sched_switch"];
 /// The iterator that puts tags on tasks.
 pub(super) const TAG_PROGRAM: &str = "tag_task";
 
@@ -28,13 +27,13 @@ pub const OBJECT: &[u8] = include_bytes_aligned!(env!("PROFILER_EBPF_OBJECT"));
 /// How much is kept in the kernel. What does not fit is counted as lost, by cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Live tasks that show while they live; 320 bytes each.
+    /// Live tasks that show while they live; 448 bytes each.
     pub tasks: u32,
-    /// Jobs at once; 256 bytes each.
+    /// Jobs at once; 2 KiB each.
     pub jobs: u32,
-    /// Types of job; 192 bytes each.
+    /// Types of job; 256 bytes each.
     pub connectors: u32,
-    /// Bytes for the ends of tasks that we have not looked at yet, 200 each. A power of two.
+    /// Bytes for the ends of tasks that we have not looked at yet, 320 each. A power of two.
     pub ended_bytes: u32,
 }
 
@@ -64,6 +63,9 @@ pub enum LoadError {
     /// The object was refused.
     #[error("cannot load the eBPF object: {0}")]
     Object(String),
+    /// The kernel is too old.
+    #[error("this kernel has no hooks for {0}; 6.1 is the oldest that can work")]
+    Kernel(&'static str),
     /// One program was refused.
     #[error("cannot load or attach the eBPF program {name}: {reason}")]
     Program {
@@ -93,6 +95,9 @@ pub struct Attribution {
     pub(super) session: MappedArray<SessionState>,
     pub(super) request: MappedArray<TagRequest>,
     pub(super) ended: RingBuf<MapData>,
+    /// A [`profiler_common::DeviceUse`] as its four words, under the device.
+    pub(super) devices: aya::maps::HashMap<MapData, u32, [u64; 4]>,
+    pub(super) known: Known,
 }
 
 impl Attribution {
@@ -101,19 +106,21 @@ impl Attribution {
     /// # Errors
     /// Where BPF is not permitted or this kernel lacks what we need; the text says which.
     pub fn load(capacity: Capacity) -> Result<Self, LoadError> {
-        let offsets = Offsets::of(&btf::Btf::read(Path::new(BTF_PATH)).map_err(LoadError::Btf)?);
+        let kernel = btf::Btf::read(Path::new(BTF_PATH)).map_err(LoadError::Btf)?;
+        let offsets = Offsets::of(&kernel);
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let cpus = possible_cpus()?;
         let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
-        for &name in PROGRAMS {
-            attach(&mut ebpf, name, &btf)?;
-        }
         load_iterator(&mut ebpf, &btf)?;
-        // Its memory is needed no more, and is much: give it back before the maps take theirs.
-        drop(btf);
+        let known = probe::attach(&mut ebpf, &kernel, &btf)?;
+        // Their memory is needed no more, and is much: give it back before the maps take theirs.
+        drop((kernel, btf));
         trim_heap();
         let ended = take(&mut ebpf, "ENDED")?;
+        let devices = take(&mut ebpf, "DEVICES")?;
         Ok(Self {
+            known,
+            devices: aya::maps::HashMap::try_from(devices).map_err(map_error("DEVICES"))?,
             cpus: mapped(&mut ebpf, "CPUS", cpus)?,
             entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,
             jobs: mapped(&mut ebpf, "JOBS", capacity.jobs)?,
@@ -123,6 +130,12 @@ impl Attribution {
             ended: RingBuf::try_from(ended).map_err(map_error("ENDED"))?,
             ebpf,
         })
+    }
+
+    /// Which figures the attached programs give.
+    #[must_use]
+    pub const fn known(&self) -> Known {
+        self.known
     }
 
     /// What could not be counted so far, by cause.
@@ -169,12 +182,7 @@ impl std::fmt::Debug for Attribution {
     }
 }
 
-fn object(
-    btf: &Btf,
-    offsets: &Offsets,
-    capacity: Capacity,
-    cpus: u32,
-) -> Result<Ebpf, LoadError> {
+fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result<Ebpf, LoadError> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -186,29 +194,23 @@ fn object(
         .map_max_entries("JOBS", capacity.jobs)
         .map_max_entries("CONNECTORS", capacity.connectors)
         .map_max_entries("ENDED", capacity.ended_bytes);
+    let device_mapper = probe::device_mapper_major();
+    loader.override_global("DEVICE_MAPPER_MAJOR", &device_mapper, true);
     for (field, offset) in offsets.iter() {
         loader.override_global(field.global, offset, true);
     }
     loader.load(OBJECT).map_err(|error| refused(&error, LoadError::Object))
 }
 
-fn attach(ebpf: &mut Ebpf, name: &'static str, btf: &Btf) -> Result<(), LoadError> {
-    let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program
-        .load(name, btf)
-        .and_then(|()| program.attach())
-        .map(drop)
-        .map_err(|error| refused(&error, |reason| LoadError::Program { name, reason }))
-}
-
 fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
     let program: &mut Iter = program(ebpf, TAG_PROGRAM)?;
-    program.load("task", btf).map_err(|error| {
-        refused(&error, |reason| LoadError::Program { name: TAG_PROGRAM, reason })
-    })
+    program
+        .load("task", btf)
+        .map_err(|error| refused(&error, |reason| LoadError::Program { name: TAG_PROGRAM, reason }))
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+/// A program of the object, as what it is.
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
@@ -218,7 +220,10 @@ where
 }
 
 /// An error with all its causes; one of them may be that we are not permitted.
-fn refused(error: &(dyn Error + 'static), otherwise: impl FnOnce(String) -> LoadError) -> LoadError {
+pub(super) fn refused(
+    error: &(dyn Error + 'static),
+    otherwise: impl FnOnce(String) -> LoadError,
+) -> LoadError {
     let mut reasons = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -262,9 +267,10 @@ fn trim_heap() {
 
 /// How many CPUs the kernel may ever bring up: CPU numbers are below this.
 fn possible_cpus() -> Result<u32, LoadError> {
-    aya::util::nr_cpus()
-        .map(|cpus| cpus as u32)
-        .map_err(|(path, error)| LoadError::Map { name: "CPUS", reason: format!("{path}: {error}") })
+    aya::util::nr_cpus().map(|cpus| cpus as u32).map_err(|(path, error)| LoadError::Map {
+        name: "CPUS",
+        reason: format!("{path}: {error}"),
+    })
 }
 
 /// The loaded iterator, for [`super::tagging`].

@@ -53,12 +53,12 @@ impl<T: Plain> MappedArray<T> {
     /// # Errors
     /// What `mmap(2)` says.
     pub(super) fn new(map: impl AsFd, elements: u32) -> io::Result<Self> {
-        let bytes = (elements as usize * size_of::<T>()).next_multiple_of(rustix::param::page_size());
+        let bytes =
+            (elements as usize * size_of::<T>()).next_multiple_of(rustix::param::page_size());
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address that the kernel picks.
-        let start = unsafe {
-            mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, map, 0)
-        }?;
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, map, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { start, elements, bytes, element: PhantomData })
     }
@@ -68,7 +68,6 @@ impl<T: Plain> MappedArray<T> {
     pub(super) fn len(&self) -> u32 {
         self.elements
     }
-
 
     /// Copies an element out; `None` past the end.
     #[must_use]

@@ -8,14 +8,15 @@ mod features;
 mod load;
 mod mapped;
 mod offsets;
+pub mod probe;
 mod reader;
 mod running;
 mod tagging;
 
 pub use bpf::Tasks;
-pub use features::{Feature, Presence, features, is_exact};
-pub use load::{Attribution, Capacity, LoadError, OBJECT, PROGRAMS, ProgramCost};
 pub use btf::{BTF_PATH, Btf};
+pub use features::{Feature, Presence, features, is_exact};
+pub use load::{Attribution, Capacity, LoadError, OBJECT, ProgramCost};
 pub use offsets::{Field, Offsets};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};

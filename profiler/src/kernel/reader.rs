@@ -6,11 +6,12 @@
 
 use std::mem::MaybeUninit;
 
-use profiler_common::{Comm, Counters, JobEntry, JobRef, Spent, TaskEnded, TaskEntry};
+use profiler_common::{Comm, Counters, DeviceUse, JobEntry, JobRef, Spent, TaskEnded, TaskEntry};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::load::Attribution;
 use super::running::charged_now;
+use crate::model::LatencyHistogram;
 
 /// How often a job's figures are read again because a task of it ended meanwhile.
 const TRIES: u32 = 64;
@@ -43,6 +44,10 @@ pub struct JobSnapshot {
     pub processes: u64,
     /// What the tasks that ended spent; the live ones are in [`Snapshot::tasks`].
     pub ended: Spent,
+    /// Requests at leaf devices that its tasks started.
+    pub device: DeviceUse,
+    /// How long these took.
+    pub device_latency: LatencyHistogram,
 }
 
 /// A live task at one moment.
@@ -66,6 +71,8 @@ pub struct LiveTask {
     pub comm: Comm,
     /// What it spent under the job so far, the slice that it is running included.
     pub spent: Spent,
+    /// Requests at leaf devices that it started.
+    pub device: DeviceUse,
 }
 
 impl Attribution {
@@ -73,8 +80,10 @@ impl Attribution {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let mut open: Vec<JobEntry> =
-            (0..self.jobs.len()).filter_map(|slot| self.jobs.get(slot)).filter(|j| j.job != 0).collect();
+        let mut open: Vec<JobEntry> = (0..self.jobs.len())
+            .filter_map(|slot| self.jobs.get(slot))
+            .filter(|j| j.job != 0)
+            .collect();
         for attempt in 1..=TRIES {
             snapshot.taken_ns = monotonic_ns();
             let tasks = self.live_tasks(&open, snapshot.taken_ns);
@@ -88,12 +97,21 @@ impl Attribution {
                 snapshot.tasks.extend(tasks.into_iter().filter(|t| !again.contains(&t.job.0)));
             }
             snapshot.jobs.extend(settled.iter().map(JobSnapshot::of));
-            open = moved.iter().filter_map(|entry| self.jobs.get(JobRef(entry.job).slot())).collect();
+            open =
+                moved.iter().filter_map(|entry| self.jobs.get(JobRef(entry.job).slot())).collect();
             if open.is_empty() {
                 break;
             }
         }
         snapshot
+    }
+
+    /// What each disk did for jobs, under its major and minor number.
+    pub fn devices(&self) -> impl Iterator<Item = ((u32, u32), DeviceUse)> + '_ {
+        self.devices.iter().flatten().map(|(device, [read_bytes, write_bytes, read_ops, write_ops])| {
+            let numbers = (device >> 20, device & 0xf_ffff);
+            (numbers, DeviceUse { read_bytes, write_bytes, read_ops, write_ops })
+        })
     }
 
     /// The sums over all tasks that ended under a connector, past jobs included, with its counts.
@@ -174,9 +192,9 @@ fn add_running_slice(entry: &mut TaskEntry, before: u64) {
     // If the task has left the CPU since, its entry may be ahead of what we just read.
     let waited = run_queue_ns.saturating_sub(progress.now.run_queue_ns);
     if before == entry.job {
-        progress.run_queue_self_ns += waited;
+        progress.observed.run_queue_self_ns += waited;
     } else if before != 0 {
-        progress.run_queue_managed_ns += waited;
+        progress.observed.run_queue_managed_ns += waited;
     }
     progress.now.run_queue_ns += waited;
     progress.now.cpu_ns = progress.now.cpu_ns.max(cpu_ns);
@@ -189,7 +207,7 @@ fn add_block_wait(entry: &mut TaskEntry, left: &Counters, now_ns: u64) {
     if progress.blocked_since_ns != 0 {
         let since = progress.now.since(left);
         let passed = now_ns.saturating_sub(progress.blocked_since_ns);
-        progress.block_wait_ns += passed.saturating_sub(since.cpu_ns + since.run_queue_ns);
+        progress.observed.block_wait_ns += passed.saturating_sub(since.cpu_ns + since.run_queue_ns);
     }
 }
 
@@ -204,6 +222,11 @@ impl JobSnapshot {
             tasks_peak: total.tasks_peak,
             processes: total.processes,
             ended: total.ended,
+            device: entry.device,
+            device_latency: LatencyHistogram {
+                counts: entry.device_latency,
+                max_us: entry.device_latency_max_us,
+            },
         }
     }
 }
@@ -220,11 +243,10 @@ impl LiveTask {
             process_start_boottime_ns: entry.process_start_boottime_ns,
             began_ns: entry.began_ns,
             comm: entry.comm,
+            device: progress.device,
             spent: Spent {
                 counters: progress.now.since(&progress.base),
-                run_queue_managed_ns: progress.run_queue_managed_ns,
-                run_queue_self_ns: progress.run_queue_self_ns,
-                block_wait_ns: progress.block_wait_ns,
+                observed: progress.observed,
                 life_ns: now_ns.saturating_sub(entry.began_ns),
             },
         }

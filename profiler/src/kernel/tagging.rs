@@ -7,6 +7,7 @@ use profiler_common::{JobEntry, JobRef, TagMode, TagRequest};
 
 use super::bpf::{Tasks, iterate};
 use super::load::{Attribution, tag_program};
+use super::reader::monotonic_ns;
 
 /// Why a job could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ impl Attribution {
             .map(|(slot, entry)| (slot, entry.last_generation.wrapping_add(1).max(1)))
             .ok_or(JobError::Full(self.jobs.len()))?;
         let job = JobRef::new(slot, generation);
-        self.jobs.set(slot, JobEntry { job: job.0, connector, ..JobEntry::default() });
+        self.jobs.set(slot, JobEntry::new(Some(job), connector, 0));
         Ok(job)
     }
 
@@ -68,8 +69,7 @@ impl Attribution {
     /// and counted as lost when they end.
     pub fn end_job(&mut self, job: JobRef) {
         if self.jobs.get(job.slot()).is_some_and(|entry| entry.job == job.0) {
-            let free = JobEntry { last_generation: job.generation(), ..JobEntry::default() };
-            self.jobs.set(job.slot(), free);
+            self.jobs.set(job.slot(), JobEntry::new(None, 0, job.generation()));
         }
     }
 
@@ -78,9 +78,37 @@ impl Attribution {
     /// # Errors
     /// See [`TagError`]. Tasks that already were as asked are no error.
     pub fn tag(&mut self, tasks: Tasks, job: JobRef, mode: TagMode) -> Result<Tagged, TagError> {
+        self.request_tags(tasks, job, mode, 0)
+    }
+
+    /// Counts all threads of a process from now on. Threads born meanwhile of threads that had no
+    /// tag yet are looked for until none turns up, and count from their birth.
+    ///
+    /// # Errors
+    /// As for [`Attribution::tag`].
+    pub fn tag_process(&mut self, pid: u32, job: JobRef) -> Result<Tagged, TagError> {
+        let since_ns = monotonic_ns();
+        let mut tagged = Tagged::default();
+        loop {
+            let round = self.request_tags(Tasks::Process(pid), job, TagMode::Count, since_ns)?;
+            tagged.changed += round.changed;
+            if round.changed == 0 {
+                return Ok(tagged);
+            }
+        }
+    }
+
+    fn request_tags(
+        &mut self,
+        tasks: Tasks,
+        job: JobRef,
+        mode: TagMode,
+        since_ns: u64,
+    ) -> Result<Tagged, TagError> {
         let connector = self.jobs.get(job.slot()).map_or(0, |entry| entry.connector);
+        let mode = mode as u32;
         let request =
-            TagRequest { job: job.0, connector, mode: mode as u32, ..TagRequest::default() };
+            TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
         self.request.set(0, request);
         let program = tag_program(&self.ebpf).and_then(|program| program.fd().ok());
         let Some(program) = program else {
@@ -96,22 +124,6 @@ impl Attribution {
             TagRequest { changed: 0, unchanged: 0, ending: 0, .. } => Err(TagError::Gone),
             TagRequest { changed: 0, unchanged: 0, .. } => Err(TagError::Ending),
             _ => Ok(Tagged { changed: answer.changed, unchanged: answer.unchanged }),
-        }
-    }
-
-    /// Tags all threads of a process, and again until no new thread turns up, so that threads born
-    /// meanwhile of threads not yet tagged are found too.
-    ///
-    /// # Errors
-    /// As for [`Attribution::tag`].
-    pub fn tag_process(&mut self, pid: u32, job: JobRef) -> Result<Tagged, TagError> {
-        let mut total = Tagged::default();
-        loop {
-            let round = self.tag(Tasks::Process(pid), job, TagMode::Count)?;
-            total.changed += round.changed;
-            if round.changed == 0 {
-                return Ok(Tagged { unchanged: round.unchanged - total.changed.min(round.unchanged), ..total });
-            }
         }
     }
 }

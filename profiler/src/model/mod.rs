@@ -1,10 +1,12 @@
 //! From the kernel's figures to what people and programs read: pure, no clock, no file, no socket.
 
+pub mod latency;
 pub mod record;
 pub mod tally;
 pub mod units;
 pub mod usage;
 
+pub use latency::{Latency, LatencyHistogram};
 pub use record::{Host, ProcessRecord, RunRecord, ThreadRecord};
-pub use tally::{TaskFigures, Tally};
-pub use usage::{Source, Usage};
+pub use tally::{Tally, TaskFigures};
+pub use usage::{Known, Source, Usage};

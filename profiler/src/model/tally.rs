@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use profiler_common::{Comm, Spent, TaskEnded};
+use profiler_common::{Comm, DeviceUse, Spent, TaskEnded};
 
 use super::record::{ProcessRecord, ThreadRecord};
-use super::usage::Usage;
+use super::usage::{Known, Usage};
 
 /// One task's figures, live or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct TaskFigures {
     pub comm: Comm,
     /// What it spent.
     pub spent: Spent,
+    /// Requests at leaf devices that it started.
+    pub device: DeviceUse,
 }
 
 impl TaskFigures {
@@ -40,6 +42,7 @@ impl TaskFigures {
             began_ns: event.began_ns,
             comm: event.comm,
             spent: event.spent,
+            device: event.device,
         }
     }
 
@@ -51,12 +54,12 @@ impl TaskFigures {
         self.tid == self.pid
     }
 
-    fn thread(&self) -> ThreadRecord {
+    fn thread(&self, known: &Known) -> ThreadRecord {
         let usage = Usage {
             wall_ns: Some(self.spent.life_ns),
             tasks: Some(1),
             tasks_peak: Some(1),
-            ..Usage::exact(&self.spent)
+            ..Usage::exact(&self.spent, &self.device, known)
         };
         ThreadRecord { pid: self.pid, tid: self.tid, comm: text(&self.comm), usage }
     }
@@ -72,7 +75,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// A tally of at most `limit` tasks, about 260 bytes each.
+    /// A tally of at most `limit` tasks, about 350 bytes each.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { tasks: Vec::new(), limit, beyond: 0 }
@@ -95,40 +98,41 @@ impl Tally {
 
     /// Every thread, heaviest on CPU first.
     #[must_use]
-    pub fn threads(&self) -> Vec<ThreadRecord> {
-        let mut threads: Vec<_> = self.tasks.iter().map(TaskFigures::thread).collect();
+    pub fn threads(&self, known: &Known) -> Vec<ThreadRecord> {
+        let mut threads: Vec<_> = self.tasks.iter().map(|task| task.thread(known)).collect();
         threads.sort_by_key(|thread| (std::cmp::Reverse(thread.usage.cpu_ns), thread.tid));
         threads
     }
 
     /// Every process, heaviest on CPU first.
     #[must_use]
-    pub fn processes(&self) -> Vec<ProcessRecord> {
+    pub fn processes(&self, known: &Known) -> Vec<ProcessRecord> {
         let mut groups = BTreeMap::<_, Vec<&TaskFigures>>::new();
         for task in &self.tasks {
             groups.entry((task.pid, task.process_start_boottime_ns)).or_default().push(task);
         }
-        let mut processes: Vec<_> = groups.values().filter_map(|tasks| process(tasks)).collect();
+        let mut processes: Vec<_> = groups.values().filter_map(|tasks| process(tasks, known)).collect();
         processes.sort_by_key(|process| (std::cmp::Reverse(process.usage.cpu_ns), process.pid));
         processes
     }
 }
 
-fn process(tasks: &[&TaskFigures]) -> Option<ProcessRecord> {
+fn process(tasks: &[&TaskFigures], known: &Known) -> Option<ProcessRecord> {
     // Of several leaders the last one is meant: an `exec` by another thread replaces the leader.
     let leader = tasks.iter().filter(|task| task.is_leader()).max_by_key(|task| task.ended_ns());
     let first = tasks.iter().min_by_key(|task| task.began_ns)?;
     let ended_ns = tasks.iter().map(|task| task.ended_ns()).max()?;
-    let mut spent = Spent::default();
+    let (mut spent, mut device) = (Spent::default(), DeviceUse::default());
     for task in tasks {
         spent.add(&task.spent);
+        device.add(&task.device);
     }
     let usage = Usage {
         wall_ns: Some(ended_ns - first.began_ns),
         tasks: Some(tasks.len() as u64),
         tasks_peak: Some(most_at_once(tasks)),
         processes: Some(1),
-        ..Usage::exact(&spent)
+        ..Usage::exact(&spent, &device, known)
     };
     let named = leader.unwrap_or(first);
     Some(ProcessRecord { pid: first.pid, parent: first.parent, comm: text(&named.comm), usage })

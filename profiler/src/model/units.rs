@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn bytes_use_binary_units() {
-        assert_eq!([0, 1023, 1024, 1 << 20, 3 << 29].map(bytes), ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "1.50 GiB"]);
+        assert_eq!(
+            [0, 1023, 1024, 1 << 20, 3 << 29].map(bytes),
+            ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "1.50 GiB"]
+        );
         assert_eq!(bytes(u64::MAX), "16384 PiB");
     }
 

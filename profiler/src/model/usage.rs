@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use profiler_common::Spent;
+use profiler_common::{DeviceUse, Spent};
 use serde::{Deserialize, Serialize};
+
+use super::latency::Latency;
 
 /// Where the figures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,19 +15,6 @@ pub enum Source {
     Ebpf,
     /// Samples of `/proc`: what begins and ends between two samples is missing.
     Procfs,
-}
-
-/// Latencies of block requests, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Latency {
-    /// Half of the requests took no longer.
-    pub p50: u64,
-    /// 95 in 100 took no longer.
-    pub p95: u64,
-    /// 99 in 100 took no longer.
-    pub p99: u64,
-    /// The slowest.
-    pub max: u64,
 }
 
 /// What a job, a process or a thread used.
@@ -165,20 +154,23 @@ impl Usage {
         }
     }
 
-    /// What tasks spent, exactly; wall time and counts of tasks are the caller's.
+    /// What tasks spent, exactly; wall time, counts of tasks and latency are the caller's.
     #[must_use]
-    pub fn exact(spent: &Spent) -> Self {
-        let counters = &spent.counters;
-        let attributed = spent.run_queue_managed_ns + spent.run_queue_self_ns;
-        let accounted = counters.cpu_ns + counters.run_queue_ns + spent.block_wait_ns;
+    pub fn exact(spent: &Spent, device: &DeviceUse, known: &Known) -> Self {
+        let (counters, observed) = (&spent.counters, &spent.observed);
+        let attributed = observed.run_queue_managed_ns + observed.run_queue_self_ns;
+        let accounted = counters.cpu_ns + counters.run_queue_ns + observed.block_wait_ns;
+        let block = |figure: u64| known.block.then_some(figure);
+        let net = |figure: u64| known.net.then_some(figure);
+        let local = |figure: u64| known.local.then_some(figure);
         Self {
             life_ns: Some(spent.life_ns),
             cpu_ns: Some(counters.cpu_ns),
             run_queue_ns: Some(counters.run_queue_ns),
-            run_queue_managed_ns: Some(spent.run_queue_managed_ns),
-            run_queue_self_ns: Some(spent.run_queue_self_ns),
+            run_queue_managed_ns: Some(observed.run_queue_managed_ns),
+            run_queue_self_ns: Some(observed.run_queue_self_ns),
             run_queue_external_ns: Some(counters.run_queue_ns.saturating_sub(attributed)),
-            block_wait_ns: Some(spent.block_wait_ns),
+            block_wait_ns: Some(observed.block_wait_ns),
             other_wait_ns: Some(spent.life_ns.saturating_sub(accounted)),
             voluntary_switches: Some(counters.voluntary_switches),
             involuntary_switches: Some(counters.involuntary_switches),
@@ -189,9 +181,30 @@ impl Usage {
             logical_write_bytes: Some(counters.logical_write_bytes),
             read_calls: Some(counters.read_calls),
             write_calls: Some(counters.write_calls),
+            device_read_bytes: block(device.read_bytes),
+            device_write_bytes: block(device.write_bytes),
+            device_read_ops: block(device.read_ops),
+            device_write_ops: block(device.write_ops),
+            net_rx_bytes: net(observed.net_rx_bytes),
+            net_tx_bytes: net(observed.net_tx_bytes),
+            net_rx_ops: net(observed.net_rx_ops),
+            net_tx_ops: net(observed.net_tx_ops),
+            local_rx_bytes: local(observed.local_rx_bytes),
+            local_tx_bytes: local(observed.local_tx_bytes),
             minor_faults: Some(counters.minor_faults),
             major_faults: Some(counters.major_faults),
             ..Self::unknown(Source::Ebpf)
         }
     }
+}
+
+/// Which of the figures that depend on the kernel's version are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Requests at devices.
+    pub block: bool,
+    /// IPv4 and IPv6 sockets.
+    pub net: bool,
+    /// Local sockets.
+    pub local: bool,
 }

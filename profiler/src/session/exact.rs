@@ -72,6 +72,8 @@ impl Exact {
         note_loss(&mut causes, "tasks_unlisted", lost.tasks_unlisted);
         note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
         note_loss(&mut causes, "tasks_of_reused_slot", lost.tasks_of_reused_slot);
+        note_loss(&mut causes, "requests_unowned", lost.requests_unowned);
+        note_loss(&mut causes, "requests_of_reused_slot", lost.requests_of_reused_slot);
         note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
         note_loss(&mut causes, "tasks_unsettled", unsettled);
         note_loss(&mut causes, "missed_events", self.attribution.missed_events().unwrap_or(0));
@@ -133,21 +135,23 @@ impl Meter for Exact {
             self.tally.add(figures(task));
         }
         let mut usage = Usage::unknown(crate::model::Source::Ebpf);
+        let known = self.attribution.known();
         if let Some(job) = snapshot.jobs.first() {
             spent.add(&job.ended);
             usage = Usage {
+                device_latency_us: job.device_latency.quantiles(),
                 wall_ns: u64::try_from(wall.as_nanos()).ok(),
                 tasks: Some(job.tasks),
                 tasks_peak: Some(job.tasks_peak),
                 processes: Some(job.processes),
                 lost: self.losses(unsettled),
-                ..Usage::exact(&spent)
+                ..Usage::exact(&spent, &job.device, &known)
             };
         }
         Measured {
             usage,
-            processes: self.tally.processes(),
-            threads: self.tally.threads(),
+            processes: self.tally.processes(&known),
+            threads: self.tally.threads(&known),
             still_running: snapshot.tasks.len() as u64 - unsettled,
         }
     }
@@ -172,5 +176,6 @@ const fn figures(task: &LiveTask) -> TaskFigures {
         began_ns: task.began_ns,
         comm: task.comm,
         spent: task.spent,
+        device: task.device,
     }
 }

@@ -10,12 +10,12 @@ use std::process::{Child, Command};
 use std::time::Instant;
 
 use procfs::process::{Process, Stat, Task};
-use profiler_common::{Counters, Spent};
+use profiler_common::{Counters, DeviceUse, Spent};
 use rustix::event::PollFd;
 
 use super::{AttachError, Measured, Meter, Standing, check_process};
 use crate::kernel::monotonic_ns;
-use crate::model::{Source, Tally, TaskFigures, Usage};
+use crate::model::{Known, Source, Tally, TaskFigures, Usage};
 
 /// A session whose figures come from `/proc`.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ impl Sampled {
                 began_ns: now_ns,
                 comm: [0; 16],
                 spent: Spent::default(),
+                device: DeviceUse::default(),
             },
         });
         let figures = &mut seen.figures;
@@ -177,7 +178,7 @@ impl Sampled {
             processes: Some(self.processes.len() as u64),
             // How much passed between the samples is not known, only that it may have.
             lost: BTreeMap::from([("not_sampled".to_owned(), 1)]),
-            ..Usage::exact(&sum)
+            ..Usage::exact(&sum, &DeviceUse::default(), &Known::default())
         })
     }
 }
@@ -220,7 +221,9 @@ impl Meter for Sampled {
         for seen in self.tasks.values() {
             tally.add(seen.figures);
         }
-        let (mut processes, mut threads) = (tally.processes(), tally.threads());
+        // Nothing that takes eBPF.
+        let known = Known::default();
+        let (mut processes, mut threads) = (tally.processes(&known), tally.threads(&known));
         for usage in processes.iter_mut().map(|process| &mut process.usage) {
             *usage = self.sampled(usage.clone());
         }

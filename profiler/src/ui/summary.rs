@@ -61,24 +61,42 @@ fn figures(usage: &Usage) -> Vec<(&'static str, String)> {
     let mut add = |name, value: Option<String>| figures.extend(value.map(|value| (name, value)));
     add("wall", usage.wall_ns.map(duration));
     add("on CPU", usage.cpu_ns.map(|cpu| format!("{}{}", duration(cpu), cpus(cpu, usage))));
-    add("run queue", usage.run_queue_ns.map(|wait| format!("{}{}", duration(wait), holders(usage))));
-    add("off CPU", both(usage.block_wait_ns, usage.other_wait_ns, |block, other| {
-        format!("{} for block I/O, {} for anything else", duration(block), duration(other))
-    }));
-    add("switches", both(usage.voluntary_switches, usage.involuntary_switches, |waited, preempted| {
-        format!("{} to wait, {} preempted", count(waited), count(preempted))
-    }));
-    add("faults", both(usage.minor_faults, usage.major_faults, |minor, major| {
-        format!("{} minor, {} major", count(minor), count(major))
-    }));
-    add("storage", both(usage.read_bytes, usage.write_bytes, |read, written| {
-        format!("{} read, {} written", bytes(read), bytes(written))
-    }));
-    add("tasks", both(usage.tasks, usage.processes, |tasks, processes| {
-        let peak = usage.tasks_peak.map(|peak| format!(", {} at once", count(peak)));
-        let peak = peak.unwrap_or_default();
-        format!("{} in {} processes{peak}", count(tasks), count(processes))
-    }));
+    add(
+        "run queue",
+        usage.run_queue_ns.map(|wait| format!("{}{}", duration(wait), holders(usage))),
+    );
+    add(
+        "off CPU",
+        both(usage.block_wait_ns, usage.other_wait_ns, |block, other| {
+            format!("{} for block I/O, {} for anything else", duration(block), duration(other))
+        }),
+    );
+    add(
+        "switches",
+        both(usage.voluntary_switches, usage.involuntary_switches, |waited, preempted| {
+            format!("{} to wait, {} preempted", count(waited), count(preempted))
+        }),
+    );
+    add(
+        "faults",
+        both(usage.minor_faults, usage.major_faults, |minor, major| {
+            format!("{} minor, {} major", count(minor), count(major))
+        }),
+    );
+    add(
+        "storage",
+        both(usage.read_bytes, usage.write_bytes, |read, written| {
+            format!("{} read, {} written", bytes(read), bytes(written))
+        }),
+    );
+    add(
+        "tasks",
+        both(usage.tasks, usage.processes, |tasks, processes| {
+            let peak = usage.tasks_peak.map(|peak| format!(", {} at once", count(peak)));
+            let peak = peak.unwrap_or_default();
+            format!("{} in {} processes{peak}", count(tasks), count(processes))
+        }),
+    );
     figures
 }
 
@@ -141,6 +159,10 @@ fn section(text: &mut String, table: &Table, all: usize, top: usize) {
     text.push_str(&table.render());
     if all > top {
         // As above.
-        let _ = writeln!(text, "  … and {} more (--top N shows more, --json all)", count((all - top) as u64));
+        let _ = writeln!(
+            text,
+            "  … and {} more (--top N shows more, --json all)",
+            count((all - top) as u64)
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use super::args::Args;
 use super::{last_words, myself, sleep_us, work_us};
 use crate::sys;
-use crate::truth::{self, Line};
+use crate::truth::{self, Figures, Line, What};
 
 /// `--times N` more images after this one, each of which works a little. `--from` says who
 /// calls `exec`: the `leader`, a `thread` while the leader sleeps, or an `orphan`, which is a
@@ -32,9 +32,17 @@ pub(crate) fn run(args: &Args) {
     match from.as_str() {
         "leader" => again(),
         "thread" => {
-            report.write(&[Line::of_self()]);
+            let leader = sys::gettid();
             thread::spawn(move || {
                 work_us(1000);
+                // Asleep, the leader's figures stand still; only its end is missing from them.
+                let stat = || fs::read_to_string(format!("/proc/self/task/{leader}/stat"));
+                while !stat().is_ok_and(|stat| stat.contains(") S ")) {
+                    sleep_us(100);
+                }
+                let mut line = Line::new(What::AtLeast, sys::getpid(), leader);
+                line.figures = Figures::read(sys::getpid(), leader);
+                report.write(&[line]);
                 again()
             });
             loop {

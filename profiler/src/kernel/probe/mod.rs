@@ -1,0 +1,135 @@
+//! Which hooks give which figures, one file per kind of hook, with the same names as the kernel
+//! half in `profiler-ebpf/src/probe`.
+//!
+//! A group of hooks gives some figures. There may be several ways to get them; the first one that
+//! the running kernel has all hooks for is taken. Without any, the figures are `None`.
+
+mod block;
+mod life;
+mod net;
+mod sched;
+
+use aya::programs::{BtfTracePoint, FEntry, FExit, ProgramError};
+use aya::{Btf, Ebpf};
+
+use super::btf;
+use super::load::{LoadError, program, refused};
+use crate::model::Known;
+
+pub(super) use block::device_mapper_major;
+
+/// Where a program attaches. The program has the name of the tracepoint or function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A tracepoint, with typed arguments.
+    Tracepoint(&'static str),
+    /// A kernel function's begin.
+    Entry(&'static str),
+    /// A kernel function's end.
+    Exit(&'static str),
+    /// A kernel function's end, where the kernel has it: other versions have no need for it.
+    ExitIfThere(&'static str),
+}
+
+/// Figures, and the ways to get them.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What it is called.
+    pub name: &'static str,
+    /// The figures that it gives.
+    pub gives: &'static str,
+    /// Whether without it nothing can be exact.
+    pub is_required: bool,
+    /// Ways to get them, best first.
+    pub ways: &'static [&'static [Hook]],
+}
+
+/// All groups, in the order in which they are attached.
+pub const GROUPS: [&Group; 4] = [&life::GROUP, &block::GROUP, &net::GROUP, &sched::GROUP];
+
+impl Hook {
+    /// The name of the program, and of what it attaches to.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        let (Self::Tracepoint(name)
+        | Self::Entry(name)
+        | Self::Exit(name)
+        | Self::ExitIfThere(name)) = self;
+        name
+    }
+
+    /// Whether the running kernel has it.
+    #[must_use]
+    pub fn is_there(self, btf: &btf::Btf) -> bool {
+        match self {
+            Self::Tracepoint(name) => btf.has_typedef(&format!("btf_trace_{name}")),
+            Self::Entry(name) | Self::Exit(name) | Self::ExitIfThere(name) => {
+                btf.has_function(name)
+            }
+        }
+    }
+
+    fn is_needed(self) -> bool {
+        !matches!(self, Self::ExitIfThere(_))
+    }
+
+    fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
+        let name = self.name();
+        let attached: Result<(), ProgramError> = match self {
+            Self::Tracepoint(_) => {
+                let program: &mut BtfTracePoint = program(ebpf, name)?;
+                program.load(name, btf).and_then(|()| program.attach().map(drop))
+            }
+            Self::Entry(_) => {
+                let program: &mut FEntry = program(ebpf, name)?;
+                program.load(name, btf).and_then(|()| program.attach().map(drop))
+            }
+            Self::Exit(_) | Self::ExitIfThere(_) => {
+                let program: &mut FExit = program(ebpf, name)?;
+                program.load(name, btf).and_then(|()| program.attach().map(drop))
+            }
+        };
+        attached.map_err(|error| refused(&error, |reason| LoadError::Program { name, reason }))
+    }
+}
+
+impl Group {
+    /// The way that the running kernel has all hooks for.
+    #[must_use]
+    pub fn way(&self, btf: &btf::Btf) -> Option<&'static [Hook]> {
+        let is_possible =
+            |way: &&&[Hook]| way.iter().all(|hook| !hook.is_needed() || hook.is_there(btf));
+        self.ways.iter().find(is_possible).copied()
+    }
+}
+
+/// Attaches every group as well as this kernel lets us.
+///
+/// # Errors
+/// If a group that is required cannot be attached.
+pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<Known, LoadError> {
+    let mut known = Known::default();
+    for group in GROUPS {
+        let attached = match group.way(kernel) {
+            None => Err(LoadError::Kernel(group.name)),
+            Some(way) => way
+                .iter()
+                .filter(|hook| hook.is_there(kernel))
+                .try_for_each(|hook| hook.attach(ebpf, btf))
+                .map(|()| way),
+        };
+        match attached {
+            Ok(way) => note(&mut known, group, way),
+            Err(error) if group.is_required => return Err(error),
+            // Its figures are `None`, and `profiler doctor` says why.
+            Err(_) => {}
+        }
+    }
+    Ok(known)
+}
+
+fn note(known: &mut Known, group: &Group, way: &[Hook]) {
+    known.block |= group.name == block::GROUP.name;
+    known.net |= group.name == net::GROUP.name;
+    known.local |= way.contains(&net::ANY_FAMILY);
+}
