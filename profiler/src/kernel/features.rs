@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::btf::{BTF_PATH, Btf};
-use super::load::{Attribution, Capacity};
+use super::load::{Attribution, Capacity, LoadError};
 use super::probe::{GROUPS, Group, Hook};
 use super::offsets::Offsets;
 
@@ -72,7 +72,7 @@ pub fn features() -> Vec<Feature> {
     features.push(jit());
     features.extend(MOUNTS.iter().map(mount));
     features.push(pid_namespace());
-    features.push(proof());
+    features.extend(proof());
     features
 }
 
@@ -250,15 +250,30 @@ fn pid_namespace() -> Feature {
     }
 }
 
-fn proof() -> Feature {
+/// Loads everything: first the groups of hooks that failed, then whether it can be exact.
+fn proof() -> Vec<Feature> {
     let feature = Feature::new("exact attribution", "the programs load, attach and can be read");
     let small = Capacity { tasks: 16, jobs: 1, connectors: 1, ended_bytes: 4096 };
     match Attribution::load(small) {
-        Ok(_) => feature,
-        Err(error) => feature.missing(
+        Ok(attribution) => attribution
+            .missing()
+            .iter()
+            .map(|(hook, group, error)| {
+                let feature = Feature::new(format!("hook {}", hook.name()), group.gives);
+                // Root is refused only by a policy of the kernel, on hooks in functions for one.
+                let reason = match error {
+                    LoadError::NotPermitted => "refused by this kernel's policy".to_owned(),
+                    error => error.to_string(),
+                };
+                let remedy = "use a kernel that permits it; figures that miss it are documented";
+                feature.missing(Presence::Missing, &reason, remedy)
+            })
+            .chain([feature])
+            .collect(),
+        Err(error) => vec![feature.missing(
             Presence::Required,
             &error.to_string(),
             "see the entries above; until then `profiler run` samples /proc",
-        ),
+        )],
     }
 }

@@ -15,7 +15,7 @@ use super::bpf::recursion_misses;
 use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
-use super::probe;
+use super::probe::{self, Attached, Group, Hook};
 use crate::model::Known;
 
 /// The iterator that puts tags on tasks.
@@ -97,7 +97,7 @@ pub struct Attribution {
     pub(super) ended: RingBuf<MapData>,
     /// A [`profiler_common::DeviceUse`] as its four words, under the device.
     pub(super) devices: aya::maps::HashMap<MapData, u32, [u64; 4]>,
-    pub(super) known: Known,
+    pub(super) attached: Attached,
 }
 
 impl Attribution {
@@ -112,14 +112,14 @@ impl Attribution {
         let cpus = possible_cpus()?;
         let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
         load_iterator(&mut ebpf, &btf)?;
-        let known = probe::attach(&mut ebpf, &kernel, &btf)?;
+        let attached = probe::attach(&mut ebpf, &kernel, &btf)?;
         // Their memory is needed no more, and is much: give it back before the maps take theirs.
         drop((kernel, btf));
         trim_heap();
         let ended = take(&mut ebpf, "ENDED")?;
         let devices = take(&mut ebpf, "DEVICES")?;
         Ok(Self {
-            known,
+            attached,
             devices: aya::maps::HashMap::try_from(devices).map_err(map_error("DEVICES"))?,
             cpus: mapped(&mut ebpf, "CPUS", cpus)?,
             entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,
@@ -134,8 +134,14 @@ impl Attribution {
 
     /// Which figures the attached programs give.
     #[must_use]
-    pub const fn known(&self) -> Known {
-        self.known
+    pub fn known(&self) -> Known {
+        self.attached.known
+    }
+
+    /// Hooks that the kernel has and refused, with the group whose figures suffer, and why.
+    #[must_use]
+    pub fn missing(&self) -> &[(Hook, &'static Group, LoadError)] {
+        &self.attached.missing
     }
 
     /// What could not be counted so far, by cause.

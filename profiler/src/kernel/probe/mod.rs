@@ -103,29 +103,48 @@ impl Group {
     }
 }
 
+/// What was attached.
+#[derive(Debug, Default)]
+pub(super) struct Attached {
+    /// The figures that there are.
+    pub(super) known: Known,
+    /// Hooks that the kernel has and refused, and why.
+    pub(super) missing: Vec<(Hook, &'static Group, LoadError)>,
+}
+
 /// Attaches every group as well as this kernel lets us.
 ///
 /// # Errors
 /// If a group that is required cannot be attached.
-pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<Known, LoadError> {
-    let mut known = Known::default();
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    kernel: &btf::Btf,
+    btf: &Btf,
+) -> Result<Attached, LoadError> {
+    let mut all = Attached::default();
     for group in GROUPS {
-        let attached = match group.way(kernel) {
-            None => Err(LoadError::Kernel(group.name)),
-            Some(way) => way
-                .iter()
-                .filter(|hook| hook.is_there(kernel))
-                .try_for_each(|hook| hook.attach(ebpf, btf))
-                .map(|()| way),
+        let Some(way) = group.way(kernel) else {
+            if group.is_required {
+                return Err(LoadError::Kernel(group.name));
+            }
+            continue;
         };
-        match attached {
-            Ok(way) => note(&mut known, group, way),
-            Err(error) if group.is_required => return Err(error),
-            // Its figures are `None`, and `profiler doctor` says why.
-            Err(_) => {}
+        let mut is_complete = true;
+        for hook in way.iter().filter(|hook| hook.is_there(kernel)) {
+            match hook.attach(ebpf, btf) {
+                Ok(()) => {}
+                Err(error) if group.is_required => return Err(error),
+                Err(error) => {
+                    is_complete &= !hook.is_needed();
+                    all.missing.push((*hook, group, error));
+                }
+            }
+        }
+        if is_complete {
+            note(&mut all.known, group, way);
         }
     }
-    Ok(known)
+    Ok(all)
 }
 
 fn note(known: &mut Known, group: &Group, way: &[Hook]) {
