@@ -2,14 +2,21 @@
 
 use crate::counters::DeviceUse;
 
-/// Value of the `REQUESTS` map, under the address of the kernel's `struct request`.
-#[repr(C)]
+/// Binary logarithm of the length of the `REQUESTS` table.
+pub const REQUESTS_BITS: u32 = 13;
+/// Binary logarithm of the length of the `DEVICES` table.
+pub const DEVICES_BITS: u32 = 8;
+
+/// Element of the `REQUESTS` table: a request under way.
+#[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOwner {
+    /// Address of the kernel's `struct request`; 0 while the element is free.
+    pub request: u64,
     /// [`JobRef`](crate::JobRef) of the job whose task started it.
     pub job: u64,
-    /// `start_time_ns` of the request: with its address it identifies it, addresses being reused.
-    pub start_time_ns: u64,
+    /// When it was started (`CLOCK_MONOTONIC`).
+    pub started_ns: u64,
     /// `start_boottime` of the task that started it.
     pub task_start_boottime_ns: u64,
     /// Thread id of that task.
@@ -29,5 +36,12 @@ pub const fn device(major: u32, minor: u32) -> u32 {
     major << 20 | minor
 }
 
-/// Value of the `DEVICES` map, under the [`device`]: what it did for jobs.
-pub type DeviceTotal = DeviceUse;
+/// Element of the `DEVICES` table, which user space maps: what a disk did for jobs.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeviceTotal {
+    /// The [`device`]; 0 while the element is free.
+    pub device: u64,
+    /// Sums.
+    pub total: DeviceUse,
+}

@@ -17,7 +17,6 @@ macro_rules! kernel_fields {
             REQUEST_BYTES: "request" "__data_len",
             REQUEST_FLAGS: "request" "cmd_flags",
             REQUEST_QUEUE: "request" "q",
-            REQUEST_START_TIME: "request" "start_time_ns",
             SOCKET_FAMILY: "sock" "__sk_common.skc_family",
             TASK_BPF_STORAGE: "task_struct" "bpf_storage",
             TASK_CLOCK: "task_struct" "se.sum_exec_runtime",

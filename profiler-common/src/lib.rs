@@ -17,7 +17,7 @@ pub mod latency;
 pub mod session;
 pub mod task;
 
-pub use block::RequestOwner;
+pub use block::{DeviceTotal, RequestOwner};
 pub use counters::{Counters, DeviceUse, Observed, Spent};
 pub use cpu::CpuEntry;
 pub use event::TaskEnded;

@@ -25,6 +25,8 @@ pub struct Lost {
     pub tasks_of_reused_slot: u64,
     /// Block requests whose owner could not be noted, the map being full: charged to nobody.
     pub requests_unowned: u64,
+    /// Block requests whose completion nobody saw: charged to nobody.
+    pub requests_unseen: u64,
     /// Block requests that completed after their job's slot went to another job.
     pub requests_of_reused_slot: u64,
 }

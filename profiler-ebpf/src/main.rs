@@ -13,6 +13,7 @@ mod atomic;
 mod field;
 mod maps;
 mod probe;
+mod table;
 mod task;
 
 /// What the kernel reads to decide which helpers the programs may call.

@@ -6,9 +6,11 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE};
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, RingBuf, Stack};
-use profiler_common::block::DeviceTotal;
-use profiler_common::{CpuEntry, JobEntry, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+use aya_ebpf::maps::{Array, RingBuf, Stack};
+use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
+use profiler_common::{CpuEntry, DeviceTotal, JobEntry, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+
+use crate::table::Keyed;
 
 /// What each CPU runs. Written by `sched_switch`, read by the agent. Indexed by CPU.
 #[map]
@@ -43,15 +45,20 @@ pub static REQUEST: Array<TagRequest> = Array::with_max_entries(1, BPF_F_MMAPABL
 #[map]
 pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Block requests under way that tasks of jobs started, by address. Full: the request is charged to
-/// nobody and shows in `Lost::requests_unowned`.
+/// Block requests under way that tasks of jobs started, by address. Written and read by the block
+/// programs; the agent looks what is left at the end. Full: the request is charged to nobody and shows in `Lost::requests_unowned`.
 #[map]
-pub static REQUESTS: HashMap<u64, RequestOwner> = HashMap::with_max_entries(16_384, 0);
+pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1 << REQUESTS_BITS, BPF_F_MMAPABLE);
 
 /// What each disk did for jobs. Written by `block_rq_complete`, read by the agent. Full: the disk
 /// is missing from the account of devices; jobs are charged all the same.
 #[map]
-pub static DEVICES: HashMap<u32, DeviceTotal> = HashMap::with_max_entries(512, 0);
+pub static DEVICES: Array<DeviceTotal> = Array::with_max_entries(1 << DEVICES_BITS, BPF_F_MMAPABLE);
+
+// SAFETY: both begin with their key.
+unsafe impl Keyed for RequestOwner {}
+// SAFETY: as above.
+unsafe impl Keyed for DeviceTotal {}
 
 /// Task storage: the tag of each task under a job. The kernel frees it with the task.
 #[unsafe(link_section = ".maps")]

@@ -9,13 +9,14 @@ use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
-use profiler_common::block::{DeviceTotal, device};
+use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS, device};
 use profiler_common::latency::bucket;
-use profiler_common::{DeviceUse, JobEntry, JobRef, RequestOwner, TagState};
+use profiler_common::{DeviceUse, JobEntry, JobRef, RequestOwner, TagState, TaskTag};
 
 use crate::atomic;
 use crate::field::{Opaque, Request, Task};
 use crate::maps::{DEVICES, JOBS, REQUESTS};
+use crate::table::{find, find_or_take, give_back};
 use crate::task::{entry_of, lost, tag_of};
 
 /// Major number of loop devices, whose I/O shows again at the device under their file.
@@ -46,47 +47,60 @@ pub fn __blk_account_io_start(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn start(request: Request) {
-    let task = Task::current();
-    let Some(tag) = tag_of(task) else { return };
-    if tag.state != TagState::Counted as u64 {
-        return;
+    let (task, key) = (Task::current(), request.address());
+    if let Some(owner) = find(&REQUESTS, REQUESTS_BITS, key) {
+        // The address is used again: the request before must have completed without our seeing it.
+        lost(|session| &raw mut session.lost.requests_unseen);
+        give_back(owner);
     }
-    let Some((major, minor)) = request.disk() else { return };
-    if major == LOOP_MAJOR || major == DEVICE_MAPPER_MAJOR.load() {
-        return;
-    }
-    let owner = RequestOwner {
-        job: tag.job,
-        start_time_ns: request.start_time_ns(),
-        task_start_boottime_ns: task.start_boottime_ns(),
-        tid: task.tid(),
-        entry: tag.entry,
-        connector: tag.connector,
-        device: device(major, minor),
-    };
-    if REQUESTS.insert(&(request.0 as u64), &owner, 0).is_err() {
+    let Some((tag, device)) = charged_to(task, request) else { return };
+    let Some(owner) = find_or_take(&REQUESTS, REQUESTS_BITS, key) else {
         lost(|session| &raw mut session.lost.requests_unowned);
+        return;
+    };
+    // SAFETY: an element of the array that is ours until the request completes.
+    let owner = unsafe { &mut *owner };
+    owner.job = tag.job;
+    // SAFETY: no arguments. The request's own time stamp is set later on some kernels.
+    owner.started_ns = unsafe { bpf_ktime_get_ns() };
+    owner.task_start_boottime_ns = task.start_boottime_ns();
+    owner.tid = task.tid();
+    owner.entry = tag.entry;
+    owner.connector = tag.connector;
+    owner.device = device;
+}
+
+/// The tag of a task that the request is charged to, with the device; nothing for tasks of no job
+/// and for stacked devices.
+#[inline(always)]
+fn charged_to(task: Task, request: Request) -> Option<(&'static mut TaskTag, u32)> {
+    let tag = tag_of(task)?;
+    let (major, minor) = request.disk()?;
+    let is_leaf = major != LOOP_MAJOR && major != DEVICE_MAPPER_MAJOR.load();
+    (tag.state == TagState::Counted as u64 && is_leaf).then_some((tag, device(major, minor)))
+}
+
+/// `tp_btf/block_rq_merge(rq)`: it becomes part of another request, to whose owner it counts.
+#[btf_tracepoint(function = "block_rq_merge")]
+pub fn block_rq_merge(ctx: BtfTracePointContext) -> i32 {
+    if let Some(owner) = find(&REQUESTS, REQUESTS_BITS, Request(ctx.arg(0)).address()) {
+        give_back(owner);
     }
+    0
 }
 
 /// `tp_btf/block_rq_complete(rq, error, bytes)`: all of a request, or a part of it.
 #[btf_tracepoint(function = "block_rq_complete")]
 pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
     let request = Request(ctx.arg::<*const Opaque>(0));
-    let key = request.0 as u64;
-    let Some(owner) = REQUESTS.get_ptr(&key) else { return 0 };
-    // SAFETY: a value of the map; it is only overwritten when the address gets a new request.
-    let owner = unsafe { *owner };
+    let Some(place) = find(&REQUESTS, REQUESTS_BITS, request.address()) else { return 0 };
+    // SAFETY: an element of the array that is ours until we give it back.
+    let owner = unsafe { &*place };
     let done: u32 = ctx.arg(2);
     let is_last = done >= request.bytes();
-    if owner.start_time_ns == request.start_time_ns() {
-        complete(request, &owner, done, is_last);
-    }
-    // Where the times differ, the request that was noted was never completed but merged into
-    // another or given up, and its address was used again.
-    if is_last || owner.start_time_ns != request.start_time_ns() {
-        // It is there: nobody else removes it.
-        let _ = REQUESTS.remove(&key);
+    complete(request, owner, done, is_last);
+    if is_last {
+        give_back(place);
     }
     0
 }
@@ -109,10 +123,11 @@ fn complete(request: Request, owner: &RequestOwner, bytes: u32, is_last: bool) {
     }
     add(&mut entry.device, is_write, bytes, ops);
     if is_last {
-        count_latency(entry, owner.start_time_ns);
+        count_latency(entry, owner.started_ns);
     }
-    if let Some(total) = device_total(owner.device) {
-        add(total, is_write, bytes, ops);
+    if let Some(device) = find_or_take(&DEVICES, DEVICES_BITS, u64::from(owner.device)) {
+        // SAFETY: an element of the array.
+        add(unsafe { &mut (*device).total }, is_write, bytes, ops);
     }
     // The task's own list, if it still lives.
     if let Some(task) = entry_of(owner.entry)
@@ -149,17 +164,3 @@ fn count_latency(entry: &mut JobEntry, since_ns: u64) {
     // SAFETY: as above.
     unsafe { atomic::raise_to(&raw mut entry.device_latency_max_us, us) };
 }
-
-/// What a device did for jobs; its place is made when the first request completes.
-#[inline(always)]
-fn device_total(device: u32) -> Option<&'static mut DeviceTotal> {
-    if DEVICES.get_ptr(&device).is_none() {
-        // Full, or another CPU was faster; the next look tells.
-        let _ = DEVICES.insert(&device, &DeviceTotal::default(), BPF_NOEXIST);
-    }
-    // SAFETY: null or a value of the map; values are never removed.
-    DEVICES.get_ptr_mut(&device).and_then(|total| unsafe { total.as_mut() })
-}
-
-/// Insert only where nothing is.
-const BPF_NOEXIST: u64 = 1;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
-use profiler_common::{CpuEntry, JobEntry, Lost, SessionState, TagRequest, TaskEntry, Total};
+use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
+use profiler_common::{CpuEntry, DeviceTotal, JobEntry, Lost, SessionState, RequestOwner, TagRequest, TaskEntry, Total};
 
 use super::bpf::recursion_misses;
 use super::btf::{self, BTF_PATH};
@@ -95,8 +96,8 @@ pub struct Attribution {
     pub(super) session: MappedArray<SessionState>,
     pub(super) request: MappedArray<TagRequest>,
     pub(super) ended: RingBuf<MapData>,
-    /// A [`profiler_common::DeviceUse`] as its four words, under the device.
-    pub(super) devices: aya::maps::HashMap<MapData, u32, [u64; 4]>,
+    pub(super) devices: MappedArray<DeviceTotal>,
+    pub(super) requests: MappedArray<RequestOwner>,
     pub(super) attached: Attached,
 }
 
@@ -117,10 +118,10 @@ impl Attribution {
         drop((kernel, btf));
         trim_heap();
         let ended = take(&mut ebpf, "ENDED")?;
-        let devices = take(&mut ebpf, "DEVICES")?;
         Ok(Self {
             attached,
-            devices: aya::maps::HashMap::try_from(devices).map_err(map_error("DEVICES"))?,
+            devices: mapped(&mut ebpf, "DEVICES", 1 << DEVICES_BITS)?,
+            requests: mapped(&mut ebpf, "REQUESTS", 1 << REQUESTS_BITS)?,
             cpus: mapped(&mut ebpf, "CPUS", cpus)?,
             entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,
             jobs: mapped(&mut ebpf, "JOBS", capacity.jobs)?,

@@ -39,7 +39,9 @@ macro_rules! plain {
 }
 plain!(
     profiler_common::CpuEntry,
+    profiler_common::DeviceTotal,
     profiler_common::JobEntry,
+    profiler_common::RequestOwner,
     profiler_common::SessionState,
     profiler_common::TagRequest,
     profiler_common::TaskEntry,

@@ -106,11 +106,19 @@ impl Attribution {
         snapshot
     }
 
+    /// Block requests of a job that have begun and not been seen to complete.
+    #[must_use]
+    pub fn requests_under_way(&self, job: JobRef) -> u64 {
+        let all = (0..self.requests.len()).filter_map(|index| self.requests.get(index));
+        all.filter(|owner| owner.request != 0 && owner.job == job.0).count() as u64
+    }
+
     /// What each disk did for jobs, under its major and minor number.
     pub fn devices(&self) -> impl Iterator<Item = ((u32, u32), DeviceUse)> + '_ {
-        self.devices.iter().flatten().map(|(device, [read_bytes, write_bytes, read_ops, write_ops])| {
-            let numbers = (device >> 20, device & 0xf_ffff);
-            (numbers, DeviceUse { read_bytes, write_bytes, read_ops, write_ops })
+        let used = (0..self.devices.len()).filter_map(|index| self.devices.get(index));
+        used.filter(|entry| entry.device != 0).map(|entry| {
+            let device = entry.device as u32;
+            ((device >> 20, device & 0xf_ffff), entry.total)
         })
     }
 

@@ -73,6 +73,8 @@ impl Exact {
         note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
         note_loss(&mut causes, "tasks_of_reused_slot", lost.tasks_of_reused_slot);
         note_loss(&mut causes, "requests_unowned", lost.requests_unowned);
+        let under_way = self.attribution.requests_under_way(self.job);
+        note_loss(&mut causes, "requests_unseen", lost.requests_unseen + under_way);
         note_loss(&mut causes, "requests_of_reused_slot", lost.requests_of_reused_slot);
         note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
         note_loss(&mut causes, "tasks_unsettled", unsettled);

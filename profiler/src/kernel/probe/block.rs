@@ -9,9 +9,17 @@ pub(super) const GROUP: Group = Group {
     gives: "bytes, operations and latency at devices",
     is_required: false,
     ways: &[
-        &[Hook::Tracepoint("block_io_start"), Hook::Tracepoint("block_rq_complete")],
+        &[
+            Hook::Tracepoint("block_rq_complete"),
+            Hook::Tracepoint("block_rq_merge"),
+            Hook::Tracepoint("block_io_start"),
+        ],
         // Before 6.5.
-        &[Hook::Entry("__blk_account_io_start"), Hook::Tracepoint("block_rq_complete")],
+        &[
+            Hook::Tracepoint("block_rq_complete"),
+            Hook::Tracepoint("block_rq_merge"),
+            Hook::Entry("__blk_account_io_start"),
+        ],
     ],
 };
 
