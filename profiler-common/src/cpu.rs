@@ -11,4 +11,6 @@ pub struct CpuEntry {
     pub running: u64,
     /// Job of the task that was on the CPU before the one that runs now; 0 when it had none.
     pub before: u64,
+    /// What to add to the address of a per-CPU variable to get this CPU's copy; 0 while unknown.
+    pub per_cpu_offset: u64,
 }

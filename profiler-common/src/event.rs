@@ -1,6 +1,7 @@
 //! Messages in the ring buffer. Only rare events go there: a task's end.
 
 use crate::counters::{DeviceUse, Spent};
+use crate::memory::MemoryUse;
 use crate::task::Comm;
 
 /// A task of a job ended; its figures are final and already part of the job's total.
@@ -29,4 +30,6 @@ pub struct TaskEnded {
     pub spent: Spent,
     /// Requests at leaf devices that it started and that completed before its end.
     pub device: DeviceUse,
+    /// Address spaces of which it was the last user.
+    pub memory: MemoryUse,
 }

@@ -11,8 +11,18 @@ pub const MISSING: u64 = u64::MAX;
 macro_rules! kernel_fields {
     ($then:ident) => {
         $then! {
+            ARRAY_PER_CPU: "bpf_array" "pptrs",
             DISK_MAJOR: "gendisk" "major",
             DISK_MINOR: "gendisk" "first_minor",
+            MM_ANONYMOUS: "mm_struct" "rss_stat[1].count",
+            MM_ANONYMOUS_OLD: "mm_struct" "rss_stat.count[1].counter",
+            MM_ANONYMOUS_PENDING: "mm_struct" "rss_stat[1].counters",
+            MM_FILE: "mm_struct" "rss_stat[0].count",
+            MM_FILE_OLD: "mm_struct" "rss_stat.count[0].counter",
+            MM_FILE_PENDING: "mm_struct" "rss_stat[0].counters",
+            MM_SHARED: "mm_struct" "rss_stat[3].count",
+            MM_SHARED_OLD: "mm_struct" "rss_stat.count[3].counter",
+            MM_SHARED_PENDING: "mm_struct" "rss_stat[3].counters",
             QUEUE_DISK: "request_queue" "disk",
             REQUEST_BYTES: "request" "__data_len",
             REQUEST_FLAGS: "request" "cmd_flags",
@@ -28,6 +38,7 @@ macro_rules! kernel_fields {
             TASK_LOGICAL_WRITE_BYTES: "task_struct" "ioac.wchar",
             TASK_MAJOR_FAULTS: "task_struct" "maj_flt",
             TASK_MINOR_FAULTS: "task_struct" "min_flt",
+            TASK_MM: "task_struct" "mm",
             TASK_ON_CPU: "task_struct" "on_cpu",
             TASK_CPU: "task_struct" "thread_info.cpu",
             TASK_CANCELLED_WRITE_BYTES: "task_struct" "ioac.cancelled_write_bytes",

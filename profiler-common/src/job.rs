@@ -2,6 +2,7 @@
 
 use crate::counters::{DeviceUse, Spent};
 use crate::latency::{BUCKETS, Histogram};
+use crate::memory::Held;
 
 /// A job slot together with its generation, so that a slot can be reused without a task of its
 /// former job ever being charged to the new one. Never 0: 0 stands for "no job".
@@ -67,6 +68,8 @@ pub struct JobEntry {
     pub last_generation: u32,
     /// Sums.
     pub total: Total,
+    /// Memory that its address spaces hold.
+    pub held: Held,
     /// Requests at leaf devices that tasks of the job started.
     pub device: DeviceUse,
     /// The slowest of them, in microseconds.
@@ -84,6 +87,7 @@ impl JobEntry {
             connector,
             last_generation,
             total: Total::default(),
+            held: Held::default(),
             device: DeviceUse::default(),
             device_latency_max_us: 0,
             device_latency: [0; BUCKETS],

@@ -14,6 +14,7 @@ pub mod event;
 pub mod field;
 pub mod job;
 pub mod latency;
+pub mod memory;
 pub mod session;
 pub mod task;
 
@@ -22,5 +23,6 @@ pub use counters::{Counters, DeviceUse, Observed, Spent};
 pub use cpu::CpuEntry;
 pub use event::TaskEnded;
 pub use job::{JobEntry, JobRef, Total};
+pub use memory::{AddressSpace, Held, MemoryUse, Pending};
 pub use session::{Lost, SessionState, TagMode, TagRequest};
 pub use task::{Comm, NO_ENTRY, Progress, TagState, TaskEntry, TaskTag};

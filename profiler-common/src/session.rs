@@ -23,6 +23,10 @@ pub struct Lost {
     pub ends_unlisted: u64,
     /// Tasks that ended after their job's slot went to another job: charged to nobody.
     pub tasks_of_reused_slot: u64,
+    /// Address spaces that were not followed, the table being full: their memory is missing.
+    pub address_spaces_unlisted: u64,
+    /// Devices for which the table had no place: missing from the account of devices, not from jobs.
+    pub devices_unlisted: u64,
     /// Block requests whose owner could not be noted, the map being full: charged to nobody.
     pub requests_unowned: u64,
     /// Block requests whose completion nobody saw: charged to nobody.

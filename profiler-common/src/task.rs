@@ -1,6 +1,7 @@
 //! A thread under a job: its tag, which only eBPF sees, and its entry, which user space maps.
 
 use crate::counters::{Counters, DeviceUse, Observed};
+use crate::memory::MemoryUse;
 
 /// A task's name, NUL-terminated, as in `task_struct`.
 pub type Comm = [u8; 16];
@@ -40,6 +41,10 @@ pub struct Progress {
     /// Requests at leaf devices that the task started. For its own list only: the job gets each
     /// when it completes, which may be after the task's end.
     pub device: DeviceUse,
+    /// Address of its address space, 0 if that is not counted.
+    pub mm: u64,
+    /// Address spaces of which it was the last user.
+    pub memory: MemoryUse,
     /// When the task last left the CPU to wait for I/O (`CLOCK_MONOTONIC`), 0 when it did not.
     pub blocked_since_ns: u64,
 }

@@ -8,6 +8,7 @@ use profiler_common::{
 use crate::atomic;
 use crate::field::Task;
 use crate::maps::{CONNECTORS, ENDED, JOBS};
+use crate::memory::move_out;
 use crate::task::{lost, progress_of, unlist};
 
 /// Wakes the agent when the ring buffer is this full; until then it looks by itself.
@@ -61,6 +62,7 @@ pub fn end(task: Task, tag: &mut TaskTag, ending: TagState) {
     // SAFETY: no arguments.
     let life_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(tag.began_ns);
     let (job, connector) = (JobRef(tag.job), tag.connector);
+    move_out(progress_of(tag));
     let counted = job_total(job);
     if let Some(total) = &counted {
         begin_move(total);
@@ -180,6 +182,7 @@ fn report(task: Task, tag: &mut TaskTag, life_ns: u64) {
     }
     event.spent.observed = progress.observed;
     event.device = progress.device;
+    event.memory = progress.memory;
     slot.submit(wake_flag());
 }
 

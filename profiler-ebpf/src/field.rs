@@ -1,7 +1,9 @@
 //! Reading kernel structures at offsets that the agent looked up in the running kernel's BTF.
 
 use aya_ebpf::Global;
-use profiler_common::{Comm, Counters, field::MISSING};
+use profiler_common::field::MISSING;
+use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES};
+use profiler_common::{Comm, Counters};
 
 macro_rules! define {
     ($($name:ident: $structure:literal $path:literal,)*) => {
@@ -33,23 +35,58 @@ fn read<T: Copy>(base: *const Opaque, offset: &Global<u64>) -> Option<T> {
     Some(unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() })
 }
 
+/// An address as a number, to compute with. The verifier lets nobody compute with a pointer that it
+/// follows, and follows it everywhere but to a place on the stack that it does not know: `any` is
+/// some value that it does not know.
+#[inline(always)]
+pub fn number<T>(pointer: *const T, any: u32) -> u64 {
+    let mut places = [core::ptr::null::<T>(); 2];
+    // SAFETY: the index is 0 or 1.
+    let place = unsafe { (&raw mut places).cast::<*const T>().add((any & 1) as usize) };
+    // SAFETY: a place of our own. Volatile: the way over memory is what this is for.
+    unsafe { place.write_volatile(pointer) };
+    // SAFETY: a pointer was just written there, and has the size of the number.
+    unsafe { place.cast::<u64>().read_volatile() }
+}
+
+/// A `struct mm_struct`: an address space.
+#[derive(Clone, Copy)]
+pub struct Memory(pub *const Opaque);
+
+impl Memory {
+    /// Pages of one kind in the kernel's common counter. Where each CPU has a counter too, what is
+    /// in there is missing: see [`Memory::pending_at`].
+    #[inline(always)]
+    pub fn pages(self, kind: u32) -> u64 {
+        let (new, old) = match kind {
+            FILE_PAGES => (&MM_FILE, &MM_FILE_OLD),
+            ANONYMOUS_PAGES => (&MM_ANONYMOUS, &MM_ANONYMOUS_OLD),
+            _ => (&MM_SHARED, &MM_SHARED_OLD),
+        };
+        read(self.0, new).or_else(|| read(self.0, old)).unwrap_or(0)
+    }
+
+    /// The address of the CPUs' counters of one kind: add a CPU's offset to it. 0 for none.
+    #[inline(always)]
+    pub fn pending_at(self, kind: u32) -> u64 {
+        let pending = match kind {
+            FILE_PAGES => &MM_FILE_PENDING,
+            ANONYMOUS_PAGES => &MM_ANONYMOUS_PENDING,
+            _ => &MM_SHARED_PENDING,
+        };
+        read(self.0, pending).unwrap_or(0)
+    }
+}
+
 /// A `struct request` of the block layer.
 #[derive(Clone, Copy)]
 pub struct Request(pub *const Opaque);
 
 impl Request {
-    /// Its address as a number, to compute with. The verifier lets nobody compute with a pointer that
-    /// it follows, and follows it everywhere but to a place on the stack that it does not know.
+    /// Its address as a number.
     #[inline(always)]
     pub fn address(self) -> u64 {
-        let mut places = [core::ptr::null::<Opaque>(); 2];
-        let unknown = (self.bytes() & 1) as usize;
-        // SAFETY: `unknown` is 0 or 1.
-        let place = unsafe { (&raw mut places).cast::<*const Opaque>().add(unknown) };
-        // SAFETY: a place of our own. Volatile: the way over memory is what this is for.
-        unsafe { place.write_volatile(self.0) };
-        // SAFETY: a pointer was just written there, and has the size of the number.
-        unsafe { place.cast::<u64>().read_volatile() }
+        number(self.0, self.bytes())
     }
 
     /// Bytes that are still to be done.
@@ -165,6 +202,13 @@ impl Task {
     #[inline(always)]
     pub fn is_dead(self) -> bool {
         self.read::<u32>(&TASK_EXIT_STATE).unwrap_or(0) != 0
+    }
+
+    /// The address space that it lives in; kernel threads have none.
+    #[inline(always)]
+    pub fn memory(self) -> Option<Memory> {
+        let mm: *const Opaque = self.read(&TASK_MM)?;
+        (!mm.is_null()).then_some(Memory(mm))
     }
 
     /// Whether the task waits for block I/O, or is about to: the mark that `io_schedule` sets.

@@ -12,6 +12,7 @@ mod account;
 mod atomic;
 mod field;
 mod maps;
+mod memory;
 mod probe;
 mod table;
 mod task;

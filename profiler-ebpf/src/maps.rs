@@ -6,9 +6,10 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE};
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, RingBuf, Stack};
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
-use profiler_common::{CpuEntry, DeviceTotal, JobEntry, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+use profiler_common::memory::MEMORY_BITS;
+use profiler_common::{AddressSpace, CpuEntry, DeviceTotal, JobEntry, Pending, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
 
 use crate::table::Keyed;
 
@@ -55,7 +56,19 @@ pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1 << REQUESTS
 #[map]
 pub static DEVICES: Array<DeviceTotal> = Array::with_max_entries(1 << DEVICES_BITS, BPF_F_MMAPABLE);
 
-// SAFETY: both begin with their key.
+/// Address spaces of jobs. Taken when a task joins or calls `exec`, written by `rss_stat`, read by the
+/// agent. Full: its memory is missing and shows in `Lost::address_spaces_unlisted`.
+#[map]
+pub static MEMORY: Array<AddressSpace> = Array::with_max_entries(1 << MEMORY_BITS, BPF_F_MMAPABLE);
+
+/// What each CPU had pending of each address space, under the index in `MEMORY`. Written and read by
+/// `rss_stat` alone.
+#[map]
+pub static PENDING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(1 << MEMORY_BITS, 0);
+
+// SAFETY: all begin with their key.
+unsafe impl Keyed for AddressSpace {}
+// SAFETY: as above.
 unsafe impl Keyed for RequestOwner {}
 // SAFETY: as above.
 unsafe impl Keyed for DeviceTotal {}

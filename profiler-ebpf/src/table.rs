@@ -20,11 +20,18 @@ pub unsafe trait Keyed {}
 /// The element of this key, if there is one. The table has `1 << bits` elements.
 #[inline(always)]
 pub fn find<T: Keyed>(table: &Array<T>, bits: u32, key: u64) -> Option<*mut T> {
+    find_at(table, bits, key).map(|(_, element)| element)
+}
+
+/// As [`find`], with the element's index.
+#[inline(always)]
+pub fn find_at<T: Keyed>(table: &Array<T>, bits: u32, key: u64) -> Option<(u32, *mut T)> {
     for place in 0..PLACES {
-        let element = table.get_ptr_mut(index(bits, key, place))?;
+        let index = index(bits, key, place);
+        let element = table.get_ptr_mut(index)?;
         // SAFETY: an aligned field of a map value. Volatile: other CPUs write it.
         if unsafe { element.cast::<u64>().read_volatile() } == key {
-            return Some(element);
+            return Some((index, element));
         }
     }
     None

@@ -7,6 +7,7 @@ use profiler_common::{JobRef, NO_ENTRY, Progress, SessionState, TagState, TaskEn
 use crate::atomic;
 use crate::field::Task;
 use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, SESSION, TASKS};
+use crate::memory::{Origin, move_in};
 
 /// The task's tag, if it has one in any state but `Off`.
 #[inline(always)]
@@ -33,6 +34,17 @@ fn storage(task: Task, flags: u64) -> Option<&'static mut TaskTag> {
 pub enum Joining {
     AtBirth,
     Later,
+}
+
+/// What is known of a task that joins.
+#[derive(Clone, Copy)]
+pub struct Newcomer {
+    pub task: Task,
+    pub joining: Joining,
+    /// Whether it is a process of its own, and not one more thread.
+    pub is_process: bool,
+    /// Where its address space comes from; nothing if it is somebody's of no job.
+    pub memory: Option<Origin>,
 }
 
 /// What became of the wish to tag a task.
@@ -62,7 +74,8 @@ fn claim(task: Task) -> (Claim, Option<&'static mut TaskTag>) {
 
 /// Tags a task, and lists it if an entry is free.
 #[inline(always)]
-pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_process: bool) -> Claim {
+pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
+    let Newcomer { task, joining, is_process, memory } = newcomer;
     let (claim, tag) = claim(task);
     let Some(tag) = tag else {
         if claim == Claim::NoMemory {
@@ -87,6 +100,9 @@ pub fn join(task: Task, job: JobRef, connector: u32, joining: Joining, is_proces
         }
     }
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
+    if let Some(origin) = memory {
+        move_in(task, job, progress_of(tag), origin);
+    }
     count_in(job, connector, is_process);
     tag.state = TagState::Counted as u64;
     claim

@@ -128,6 +128,8 @@ fn complete(request: Request, owner: &RequestOwner, bytes: u32, is_last: bool) {
     if let Some(device) = find_or_take(&DEVICES, DEVICES_BITS, u64::from(owner.device)) {
         // SAFETY: an element of the array.
         add(unsafe { &mut (*device).total }, is_write, bytes, ops);
+    } else {
+        lost(|session| &raw mut session.lost.devices_unlisted);
     }
     // The task's own list, if it still lives.
     if let Some(task) = entry_of(owner.entry)

@@ -2,13 +2,15 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use profiler_common::{JobRef, TagState};
+use profiler_common::{JobRef, TagState, TaskEntry};
 
 use crate::account::end;
-use crate::field::Task;
-use crate::task::{Joining, entry_of, join, tag_of};
+use crate::field::{Task, number};
+use crate::memory::{Origin, move_in, move_out};
+use crate::task::{Joining, Newcomer, entry_of, join, progress_of, tag_of};
 
-/// `CLONE_THREAD` of `clone(2)`.
+/// Flags of `clone(2)`.
+const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x10000;
 
 /// `tp_btf/task_newtask(task, clone_flags)`: the child joins its creator's job.
@@ -19,19 +21,48 @@ const CLONE_THREAD: u64 = 0x10000;
 pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     let Some(tag) = tag_of(Task::current()) else { return 0 };
     if tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64 {
-        let is_process = ctx.arg::<u64>(1) & CLONE_THREAD == 0;
-        join(Task(ctx.arg(0)), JobRef(tag.job), tag.connector, Joining::AtBirth, is_process);
+        let flags: u64 = ctx.arg(1);
+        let memory = match flags & CLONE_VM {
+            0 => Some(Origin::Copied),
+            // Lent by a parent that does not count itself: not the job's.
+            _ if tag.state == TagState::Parent as u64 => None,
+            _ => Some(Origin::Own),
+        };
+        let newcomer = Newcomer {
+            task: Task(ctx.arg(0)),
+            joining: Joining::AtBirth,
+            is_process: flags & CLONE_THREAD == 0,
+            memory,
+        };
+        join(newcomer, JobRef(tag.job), tag.connector);
     }
     0
 }
 
-/// `tp_btf/task_rename(task, comm)`: keeps an entry's name, and its thread id, which an `exec` by a
-/// thread other than the leader changes just before.
+/// `tp_btf/task_rename(task, comm)`: a new name, and perhaps the end of an `exec`, which renames the
+/// task after it gave it a new address space and, if it was not the leader, the leader's thread id.
 #[btf_tracepoint(function = "task_rename")]
 pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
     let task = Task(ctx.arg(0));
-    let Some(entry) = tag_of(task).and_then(|tag| entry_of(tag.entry)) else { return 0 };
-    let name = ctx.arg::<*const u8>(1);
+    let Some(tag) = tag_of(task) else { return 0 };
+    if tag.state != TagState::Counted as u64 {
+        return 0;
+    }
+    let job = JobRef(tag.job);
+    if let Some(entry) = entry_of(tag.entry) {
+        rename(task, ctx.arg(1), entry);
+    }
+    let progress = progress_of(tag);
+    let memory = task.memory().map_or(0, |memory| number(memory.0, task.tid()));
+    if memory != progress.mm {
+        move_out(progress);
+        move_in(task, job, progress, Origin::Own);
+    }
+    0
+}
+
+#[inline(always)]
+fn rename(task: Task, name: *const u8, entry: &mut TaskEntry) {
     let mut comm = [0; 16];
     // SAFETY: a kernel string; the helper stops at its end and at the buffer's.
     if unsafe { aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes(name, &mut comm) }.is_ok() {
@@ -40,7 +71,6 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
     entry.tid = task.tid();
     // The new leader takes over the age of the one that it replaces, too.
     entry.start_boottime_ns = task.start_boottime_ns();
-    0
 }
 
 /// `tp_btf/sched_process_free(task)`: the safety net behind the last switch, for a task that was

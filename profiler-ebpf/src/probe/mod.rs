@@ -3,6 +3,7 @@
 mod block;
 mod floor;
 mod life;
+mod memory;
 mod net;
 mod sched;
 mod tag;

@@ -9,7 +9,8 @@ use profiler_common::{JobRef, TagMode, TagRequest, TagState};
 use crate::account::end;
 use crate::field::{Opaque, Task};
 use crate::maps::REQUEST;
-use crate::task::{Claim, Joining, become_parent, join, progress_of, tag_of};
+use crate::memory::Origin;
+use crate::task::{Claim, Joining, Newcomer, become_parent, join, progress_of, tag_of};
 
 /// `struct bpf_iter__task` of the kernel: what an iterator over tasks gets at each step.
 #[repr(C)]
@@ -47,7 +48,8 @@ pub extern "C" fn tag_task(ctx: *const TaskIteration) -> i32 {
         } else {
             Joining::Later
         };
-        answer(request, join(task, job, connector, joining, is_process));
+        let newcomer = Newcomer { task, joining, is_process, memory: Some(Origin::Own) };
+        answer(request, join(newcomer, job, connector));
         if task.is_dead() && let Some(tag) = tag_of(task) {
             // It made its last switch while we tagged it: nobody else will add it up.
             end(task, tag, TagState::Ended);

@@ -91,18 +91,40 @@ impl Btf {
         Ok(Self { bytes, types, strings })
     }
 
-    /// Where a member lies in a structure, by its path: `se.sum_exec_runtime`. `None` if this
-    /// kernel has no such structure or member.
+    /// Where a member lies in a structure, by its path: `se.sum_exec_runtime`, `rss_stat[1].count`.
+    /// `None` if this kernel has no such structure or member.
     #[must_use]
     pub fn member(&self, structure: &str, path: &str) -> Option<Place> {
         let mut within = self.find(structure, |found| found == kind::STRUCT)?;
         let mut place = Place { bit: 0, bits: 0 };
-        for name in path.split('.') {
+        for step in path.split('.') {
+            let (name, index) = match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
+                Some((name, index)) => (name, Some(index.parse::<u32>().ok()?)),
+                None => (step, None),
+            };
             let (member, target) = self.member_of(within, name)?;
             place = Place { bit: place.bit + member.bit, bits: member.bits };
             within = self.resolved(target)?;
+            if let Some(index) = index {
+                let (element, bytes) = self.element(within)?;
+                place.bit += 8 * bytes * index;
+                within = element;
+            }
         }
         Some(place)
+    }
+
+    /// The type of an array's elements, and their size in bytes.
+    fn element(&self, array: Type) -> Option<(Type, u32)> {
+        if array.kind != kind::ARRAY {
+            return None;
+        }
+        let element = self.resolved(word(&self.bytes, array.at + 12)?)?;
+        match element.kind {
+            // Of these the third word is the size.
+            kind::INT | kind::STRUCT | kind::UNION => Some((element, element.target)),
+            _ => None,
+        }
     }
 
     /// Whether there is a type definition of this name. Each tracepoint has one, `btf_trace_…`,
@@ -204,7 +226,7 @@ fn size(header: &Type) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// `struct outer { u32 first; struct { u32 flag : 1; u64 deep; }; struct inner named; }` with
+    /// `struct outer { u32 first; struct { u32 flag : 1; u64 deep; }; struct inner named[4]; }` with
     /// `typedef struct inner { u64 a; u64 b; } inner_t`, by hand.
     fn sample() -> Vec<u8> {
         let strings = b"\0outer\0first\0flag\0deep\0named\0inner\0a\0b\0inner_t\0";
@@ -247,8 +269,11 @@ mod tests {
         assert_eq!(bit("first"), Some((0, 0)));
         assert_eq!(bit("deep"), Some((128, 0)));
         assert_eq!(bit("flag"), Some((67, 1)));
-        assert_eq!(bit("named.b"), Some((256, 0)));
-        assert_eq!(bit("named.c"), None);
+        assert_eq!(bit("named[0].b"), Some((256, 0)));
+        assert_eq!(bit("named[2].a"), Some((192 + 2 * 128, 0)));
+        assert_eq!(bit("named[0].c"), None);
+        assert_eq!(bit("named.b"), None);
+        assert_eq!(bit("first[1]"), None);
         assert_eq!(bit("first.a"), None);
         assert_eq!(btf.member("nothing", "first"), None);
         assert!(btf.has_typedef("inner_t") && !btf.has_typedef("inner"));
@@ -259,14 +284,14 @@ mod tests {
         let sample = sample();
         for length in 0..sample.len() {
             if let Ok(btf) = Btf::parse(sample[..length].to_vec()) {
-                let _ = btf.member("outer", "named.b");
+                let _ = btf.member("outer", "named[1].b");
             }
         }
         for at in 0..sample.len() {
             let mut damaged = sample.clone();
             damaged[at] ^= 0xff;
             if let Ok(btf) = Btf::parse(damaged) {
-                let _ = btf.member("outer", "named.b");
+                let _ = btf.member("outer", "named[1].b");
             }
         }
     }

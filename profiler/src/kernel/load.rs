@@ -10,7 +10,8 @@ use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
-use profiler_common::{CpuEntry, DeviceTotal, JobEntry, Lost, SessionState, RequestOwner, TagRequest, TaskEntry, Total};
+use profiler_common::memory::MEMORY_BITS;
+use profiler_common::{AddressSpace, CpuEntry, DeviceTotal, JobEntry, Lost, SessionState, RequestOwner, TagRequest, TaskEntry, Total};
 
 use super::bpf::recursion_misses;
 use super::btf::{self, BTF_PATH};
@@ -97,6 +98,7 @@ pub struct Attribution {
     pub(super) request: MappedArray<TagRequest>,
     pub(super) ended: RingBuf<MapData>,
     pub(super) devices: MappedArray<DeviceTotal>,
+    pub(super) memory: MappedArray<AddressSpace>,
     pub(super) requests: MappedArray<RequestOwner>,
     pub(super) attached: Attached,
 }
@@ -113,7 +115,10 @@ impl Attribution {
         let cpus = possible_cpus()?;
         let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
         load_iterator(&mut ebpf, &btf)?;
-        let attached = probe::attach(&mut ebpf, &kernel, &btf)?;
+        let mut attached = probe::attach(&mut ebpf, &kernel, &btf)?;
+        attached.known.run_queue = offsets.has(&["TASK_RUN_DELAY"]);
+        attached.known.block_wait = offsets.has(&["TASK_IN_IOWAIT"]);
+        attached.known.storage = offsets.has(&["TASK_READ_BYTES", "TASK_LOGICAL_READ_BYTES"]);
         // Their memory is needed no more, and is much: give it back before the maps take theirs.
         drop((kernel, btf));
         trim_heap();
@@ -121,6 +126,7 @@ impl Attribution {
         Ok(Self {
             attached,
             devices: mapped(&mut ebpf, "DEVICES", 1 << DEVICES_BITS)?,
+            memory: mapped(&mut ebpf, "MEMORY", 1 << MEMORY_BITS)?,
             requests: mapped(&mut ebpf, "REQUESTS", 1 << REQUESTS_BITS)?,
             cpus: mapped(&mut ebpf, "CPUS", cpus)?,
             entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,

@@ -38,6 +38,7 @@ macro_rules! plain {
     };
 }
 plain!(
+    profiler_common::AddressSpace,
     profiler_common::CpuEntry,
     profiler_common::DeviceTotal,
     profiler_common::JobEntry,

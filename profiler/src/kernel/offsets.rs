@@ -55,8 +55,23 @@ impl Offsets {
         self.0.iter()
     }
 
-    /// The fields that this kernel does not have.
+    /// Whether this kernel has all fields of these globals.
+    #[must_use]
+    pub fn has(&self, globals: &[&str]) -> bool {
+        globals.iter().all(|global| !self.missing().any(|field| field.global == *global))
+    }
+
+    /// The fields that this kernel does not have, and has no other for.
     pub fn missing(&self) -> impl Iterator<Item = Field> {
-        self.0.iter().filter(|(_, offset)| *offset == MISSING).map(|(field, _)| *field)
+        let is_there = |global: &str| {
+            self.0.iter().any(|(field, offset)| field.global == global && *offset != MISSING)
+        };
+        let absent = self.0.iter().filter(|(_, offset)| *offset == MISSING).map(|(field, _)| *field);
+        // Counters of pages came in two shapes: `…_OLD`, and the one of today with `…_PENDING`.
+        absent.filter(move |field| {
+            let name = field.global.trim_end_matches("_OLD").trim_end_matches("_PENDING");
+            let is_other = |name: String| name != field.global && is_there(&name);
+            !is_other(format!("{name}_OLD")) && !is_other(name.to_owned())
+        })
     }
 }

@@ -4,9 +4,10 @@
 //! its entry, plus the slice of the at most one task per CPU that is on it. No system call is made
 //! per job or task; a few are per CPU that is busy with one.
 
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 
-use profiler_common::{Comm, Counters, DeviceUse, JobEntry, JobRef, Spent, TaskEnded, TaskEntry};
+use profiler_common::{Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Spent, TaskEnded, TaskEntry};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::load::Attribution;
@@ -25,6 +26,9 @@ pub struct Snapshot {
     pub jobs: Vec<JobSnapshot>,
     /// Live tasks of these jobs.
     pub tasks: Vec<LiveTask>,
+    /// Jobs of which tasks ended so fast, one after another, that a task may be missing in the sum
+    /// at this moment. It will be there at the next one.
+    pub unsettled: u64,
 }
 
 /// A job at one moment.
@@ -48,6 +52,8 @@ pub struct JobSnapshot {
     pub device: DeviceUse,
     /// How long these took.
     pub device_latency: LatencyHistogram,
+    /// Memory that its address spaces hold.
+    pub held: Held,
 }
 
 /// A live task at one moment.
@@ -69,10 +75,15 @@ pub struct LiveTask {
     pub began_ns: u64,
     /// The name that it has now.
     pub comm: Comm,
+    /// Address of its address space, 0 if that is not counted.
+    mm: u64,
     /// What it spent under the job so far, the slice that it is running included.
     pub spent: Spent,
     /// Requests at leaf devices that it started.
     pub device: DeviceUse,
+    /// Its address spaces: those of which it was the last user, and, in one task of each, the one
+    /// that it lives in.
+    pub memory: MemoryUse,
 }
 
 impl Attribution {
@@ -86,9 +97,16 @@ impl Attribution {
             .collect();
         for attempt in 1..=TRIES {
             snapshot.taken_ns = monotonic_ns();
-            let tasks = self.live_tasks(&open, snapshot.taken_ns);
+            let mut tasks = self.live_tasks(&open, snapshot.taken_ns);
+            self.add_live_memory(&mut tasks, snapshot.taken_ns);
             let (settled, moved): (Vec<_>, Vec<_>) =
-                open.into_iter().partition(|before| attempt == TRIES || self.is_settled(before));
+                open.into_iter().partition(|before| self.is_settled(before));
+            let (settled, moved) = if attempt < TRIES {
+                (settled, moved)
+            } else {
+                snapshot.unsettled = moved.len() as u64;
+                (settled.into_iter().chain(moved).collect(), Vec::new())
+            };
             if moved.is_empty() {
                 snapshot.tasks.extend(tasks);
             } else {
@@ -179,6 +197,27 @@ impl Attribution {
             .collect()
     }
 
+    /// Adds what live address spaces hold, each to one of the tasks that live in it.
+    fn add_live_memory(&self, tasks: &mut [LiveTask], now_ns: u64) {
+        let mut spaces: HashMap<u64, MemoryUse> = (0..self.memory.len())
+            .filter_map(|index| self.memory.get(index))
+            .filter(|space| space.mm != 0)
+            .map(|space| {
+                let memory = MemoryUse {
+                    peak_pages: space.held.peak_pages,
+                    file_peak_pages: space.held.file_peak_pages,
+                    page_us: space.held.page_us(now_ns / 1000),
+                };
+                (space.mm, memory)
+            })
+            .collect();
+        for task in tasks {
+            if let Some(memory) = spaces.remove(&task.mm) {
+                task.memory.add(&memory);
+            }
+        }
+    }
+
     /// Thread ids of the tasks on a CPU, in order, each with the job that held its CPU before.
     fn running(&self) -> Vec<(u32, u64)> {
         let mut running: Vec<_> = (0..self.cpus.len())
@@ -235,6 +274,7 @@ impl JobSnapshot {
                 counts: entry.device_latency,
                 max_us: entry.device_latency_max_us,
             },
+            held: entry.held,
         }
     }
 }
@@ -251,7 +291,9 @@ impl LiveTask {
             process_start_boottime_ns: entry.process_start_boottime_ns,
             began_ns: entry.began_ns,
             comm: entry.comm,
+            mm: progress.mm,
             device: progress.device,
+            memory: progress.memory,
             spent: Spent {
                 counters: progress.now.since(&progress.base),
                 observed: progress.observed,

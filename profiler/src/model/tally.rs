@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use profiler_common::{Comm, DeviceUse, Spent, TaskEnded};
+use profiler_common::{Comm, DeviceUse, MemoryUse, Spent, TaskEnded};
 
 use super::record::{ProcessRecord, ThreadRecord};
+use super::memory::MemoryFigures;
 use super::usage::{Known, Usage};
 
 /// One task's figures, live or ended.
@@ -28,6 +29,8 @@ pub struct TaskFigures {
     pub spent: Spent,
     /// Requests at leaf devices that it started.
     pub device: DeviceUse,
+    /// Address spaces of which it was the last user, or that it stands for.
+    pub memory: MemoryUse,
 }
 
 impl TaskFigures {
@@ -43,6 +46,7 @@ impl TaskFigures {
             comm: event.comm,
             spent: event.spent,
             device: event.device,
+            memory: event.memory,
         }
     }
 
@@ -123,12 +127,19 @@ fn process(tasks: &[&TaskFigures], known: &Known) -> Option<ProcessRecord> {
     let first = tasks.iter().min_by_key(|task| task.began_ns)?;
     let ended_ns = tasks.iter().map(|task| task.ended_ns()).max()?;
     let (mut spent, mut device) = (Spent::default(), DeviceUse::default());
+    let mut memory = MemoryUse::default();
     for task in tasks {
         spent.add(&task.spent);
         device.add(&task.device);
+        memory.add(&task.memory);
     }
+    let wall_ns = ended_ns - first.began_ns;
+    let memory = MemoryFigures::of(&memory, wall_ns, known);
     let usage = Usage {
-        wall_ns: Some(ended_ns - first.began_ns),
+        wall_ns: Some(wall_ns),
+        memory_peak_bytes: memory.map(|memory| memory.peak_bytes),
+        memory_mean_bytes: memory.and_then(|memory| memory.mean_bytes),
+        memory_file_peak_bytes: memory.map(|memory| memory.file_peak_bytes),
         tasks: Some(tasks.len() as u64),
         tasks_peak: Some(most_at_once(tasks)),
         processes: Some(1),

@@ -160,27 +160,30 @@ impl Usage {
         let (counters, observed) = (&spent.counters, &spent.observed);
         let attributed = observed.run_queue_managed_ns + observed.run_queue_self_ns;
         let accounted = counters.cpu_ns + counters.run_queue_ns + observed.block_wait_ns;
+        let run_queue = |figure: u64| known.run_queue.then_some(figure);
+        let waits = |figure: u64| (known.run_queue && known.block_wait).then_some(figure);
+        let storage = |figure: u64| known.storage.then_some(figure);
         let block = |figure: u64| known.block.then_some(figure);
         let net = |figure: u64| known.net.then_some(figure);
         let local = |figure: u64| known.local.then_some(figure);
         Self {
             life_ns: Some(spent.life_ns),
             cpu_ns: Some(counters.cpu_ns),
-            run_queue_ns: Some(counters.run_queue_ns),
-            run_queue_managed_ns: Some(observed.run_queue_managed_ns),
-            run_queue_self_ns: Some(observed.run_queue_self_ns),
-            run_queue_external_ns: Some(counters.run_queue_ns.saturating_sub(attributed)),
-            block_wait_ns: Some(observed.block_wait_ns),
-            other_wait_ns: Some(spent.life_ns.saturating_sub(accounted)),
+            run_queue_ns: run_queue(counters.run_queue_ns),
+            run_queue_managed_ns: run_queue(observed.run_queue_managed_ns),
+            run_queue_self_ns: run_queue(observed.run_queue_self_ns),
+            run_queue_external_ns: run_queue(counters.run_queue_ns.saturating_sub(attributed)),
+            block_wait_ns: waits(observed.block_wait_ns),
+            other_wait_ns: waits(spent.life_ns.saturating_sub(accounted)),
             voluntary_switches: Some(counters.voluntary_switches),
             involuntary_switches: Some(counters.involuntary_switches),
-            read_bytes: Some(counters.read_bytes),
-            write_bytes: Some(counters.write_bytes),
-            cancelled_write_bytes: Some(counters.cancelled_write_bytes),
-            logical_read_bytes: Some(counters.logical_read_bytes),
-            logical_write_bytes: Some(counters.logical_write_bytes),
-            read_calls: Some(counters.read_calls),
-            write_calls: Some(counters.write_calls),
+            read_bytes: storage(counters.read_bytes),
+            write_bytes: storage(counters.write_bytes),
+            cancelled_write_bytes: storage(counters.cancelled_write_bytes),
+            logical_read_bytes: storage(counters.logical_read_bytes),
+            logical_write_bytes: storage(counters.logical_write_bytes),
+            read_calls: storage(counters.read_calls),
+            write_calls: storage(counters.write_calls),
             device_read_bytes: block(device.read_bytes),
             device_write_bytes: block(device.write_bytes),
             device_read_ops: block(device.read_ops),
@@ -198,13 +201,29 @@ impl Usage {
     }
 }
 
-/// Which of the figures that depend on the kernel's version are known.
+/// Which of the figures that depend on the kernel's version and options are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// Time in the run queue.
+    pub run_queue: bool,
+    /// Waiting for block I/O apart from other waits.
+    pub block_wait: bool,
+    /// Storage figures of tasks.
+    pub storage: bool,
     /// Requests at devices.
     pub block: bool,
     /// IPv4 and IPv6 sockets.
     pub net: bool,
     /// Local sockets.
     pub local: bool,
+    /// Memory, and the size of a page.
+    pub memory_page_bytes: Option<u64>,
+}
+
+impl Known {
+    /// What samples of `/proc` can give.
+    #[must_use]
+    pub fn sampled(storage: bool) -> Self {
+        Self { run_queue: true, storage, ..Self::default() }
+    }
 }

@@ -6,13 +6,13 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use profiler_common::{JobRef, Spent, TagMode};
+use profiler_common::{JobRef, MemoryUse, Spent, TagMode};
 use rustix::event::{PollFd, PollFlags};
 use rustix::thread::gettid;
 
 use super::{AttachError, Measured, Meter, Standing, check_process, note_loss};
 use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, TagError, Tasks};
-use crate::model::{Tally, TaskFigures, Usage};
+use crate::model::{MemoryFigures, Tally, TaskFigures, Usage};
 
 /// How long the end of a session waits for tasks that are ending to make their last switch.
 /// It takes microseconds unless the host is badly overloaded.
@@ -72,6 +72,8 @@ impl Exact {
         note_loss(&mut causes, "tasks_unlisted", lost.tasks_unlisted);
         note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
         note_loss(&mut causes, "tasks_of_reused_slot", lost.tasks_of_reused_slot);
+        note_loss(&mut causes, "address_spaces_unlisted", lost.address_spaces_unlisted);
+        note_loss(&mut causes, "devices_unlisted", lost.devices_unlisted);
         note_loss(&mut causes, "requests_unowned", lost.requests_unowned);
         let under_way = self.attribution.requests_under_way(self.job);
         note_loss(&mut causes, "requests_unseen", lost.requests_unseen + under_way);
@@ -140,9 +142,20 @@ impl Meter for Exact {
         let known = self.attribution.known();
         if let Some(job) = snapshot.jobs.first() {
             spent.add(&job.ended);
+            let now_us = snapshot.taken_ns / 1000;
+            let memory = MemoryUse {
+                peak_pages: job.held.peak_pages,
+                file_peak_pages: job.held.file_peak_pages,
+                page_us: job.held.page_us(now_us),
+            };
+            let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+            let memory = MemoryFigures::of(&memory, wall_ns, &known);
             usage = Usage {
+                memory_peak_bytes: memory.map(|memory| memory.peak_bytes),
+                memory_mean_bytes: memory.and_then(|memory| memory.mean_bytes),
+                memory_file_peak_bytes: memory.map(|memory| memory.file_peak_bytes),
                 device_latency_us: job.device_latency.quantiles(),
-                wall_ns: u64::try_from(wall.as_nanos()).ok(),
+                wall_ns: Some(wall_ns),
                 tasks: Some(job.tasks),
                 tasks_peak: Some(job.tasks_peak),
                 processes: Some(job.processes),
@@ -179,5 +192,6 @@ const fn figures(task: &LiveTask) -> TaskFigures {
         comm: task.comm,
         spent: task.spent,
         device: task.device,
+        memory: task.memory,
     }
 }

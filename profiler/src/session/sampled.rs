@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::time::Instant;
 
 use procfs::process::{Process, Stat, Task};
-use profiler_common::{Counters, DeviceUse, Spent};
+use profiler_common::{Counters, DeviceUse, MemoryUse, Spent};
 use rustix::event::PollFd;
 
 use super::{AttachError, Measured, Meter, Standing, check_process};
@@ -121,6 +121,7 @@ impl Sampled {
                 comm: [0; 16],
                 spent: Spent::default(),
                 device: DeviceUse::default(),
+                memory: MemoryUse::default(),
             },
         });
         let figures = &mut seen.figures;
@@ -133,25 +134,19 @@ impl Sampled {
     }
 
     /// What samples can give of a record; who held the CPU is not among it.
-    fn sampled(&self, usage: Usage) -> Usage {
-        let known = |figure: Option<u64>| figure.filter(|_| !self.io_is_closed);
+    fn sampled(usage: Usage) -> Usage {
         Usage {
             source: Source::Procfs,
+            life_ns: None,
             run_queue_managed_ns: None,
             run_queue_self_ns: None,
             run_queue_external_ns: None,
-            life_ns: None,
-            block_wait_ns: None,
-            other_wait_ns: None,
-            read_bytes: known(usage.read_bytes),
-            write_bytes: known(usage.write_bytes),
-            cancelled_write_bytes: known(usage.cancelled_write_bytes),
-            logical_read_bytes: known(usage.logical_read_bytes),
-            logical_write_bytes: known(usage.logical_write_bytes),
-            read_calls: known(usage.read_calls),
-            write_calls: known(usage.write_calls),
             ..usage
         }
+    }
+
+    fn known(&self) -> Known {
+        Known::sampled(!self.io_is_closed)
     }
 
     fn usage(&self) -> Usage {
@@ -171,14 +166,14 @@ impl Sampled {
             counters.minor_faults = counters.minor_faults.max(waited_for.minor_faults);
             counters.major_faults = counters.major_faults.max(waited_for.major_faults);
         }
-        self.sampled(Usage {
+        Self::sampled(Usage {
             wall_ns: u64::try_from(self.began.elapsed().as_nanos()).ok(),
             tasks: Some(self.tasks.len() as u64),
             tasks_peak: Some(self.live_peak),
             processes: Some(self.processes.len() as u64),
             // How much passed between the samples is not known, only that it may have.
             lost: BTreeMap::from([("not_sampled".to_owned(), 1)]),
-            ..Usage::exact(&sum, &DeviceUse::default(), &Known::default())
+            ..Usage::exact(&sum, &DeviceUse::default(), &self.known())
         })
     }
 }
@@ -221,14 +216,13 @@ impl Meter for Sampled {
         for seen in self.tasks.values() {
             tally.add(seen.figures);
         }
-        // Nothing that takes eBPF.
-        let known = Known::default();
+        let known = self.known();
         let (mut processes, mut threads) = (tally.processes(&known), tally.threads(&known));
         for usage in processes.iter_mut().map(|process| &mut process.usage) {
-            *usage = self.sampled(usage.clone());
+            *usage = Self::sampled(usage.clone());
         }
         for usage in threads.iter_mut().map(|thread| &mut thread.usage) {
-            *usage = self.sampled(usage.clone());
+            *usage = Self::sampled(usage.clone());
         }
         Measured { usage: self.usage(), processes, threads, still_running: self.live }
     }

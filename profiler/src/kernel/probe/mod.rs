@@ -6,10 +6,11 @@
 
 mod block;
 mod life;
+mod memory;
 mod net;
 mod sched;
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, ProgramError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::btf;
@@ -45,7 +46,8 @@ pub struct Group {
 }
 
 /// All groups, in the order in which they are attached.
-pub const GROUPS: [&Group; 4] = [&life::GROUP, &block::GROUP, &net::GROUP, &sched::GROUP];
+pub const GROUPS: [&Group; 5] =
+    [&memory::GROUP, &life::GROUP, &block::GROUP, &net::GROUP, &sched::GROUP];
 
 impl Hook {
     /// The name of the program, and of what it attaches to.
@@ -71,6 +73,17 @@ impl Hook {
 
     fn is_needed(self) -> bool {
         !matches!(self, Self::ExitIfThere(_))
+    }
+
+    /// Takes the program off the kernel again, if it is there.
+    fn detach(self, ebpf: &mut Ebpf) {
+        match ebpf.program_mut(self.name()) {
+            // An error means that it was not loaded.
+            Some(Program::BtfTracePoint(program)) => drop(program.unload()),
+            Some(Program::FEntry(program)) => drop(program.unload()),
+            Some(Program::FExit(program)) => drop(program.unload()),
+            _ => {}
+        }
     }
 
     fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
@@ -142,6 +155,9 @@ pub(super) fn attach(
         }
         if is_complete {
             note(&mut all.known, group, way);
+        } else {
+            // The rest of a way that does not lead there would only cost time.
+            way.iter().for_each(|hook| hook.detach(ebpf));
         }
     }
     Ok(all)
@@ -149,6 +165,9 @@ pub(super) fn attach(
 
 fn note(known: &mut Known, group: &Group, way: &[Hook]) {
     known.block |= group.name == block::GROUP.name;
+    if group.name == memory::GROUP.name {
+        known.memory_page_bytes = Some(rustix::param::page_size() as u64);
+    }
     known.net |= group.name == net::GROUP.name;
     known.local |= way.contains(&net::ANY_FAMILY);
 }

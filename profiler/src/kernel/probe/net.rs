@@ -13,6 +13,9 @@ pub(super) const GROUP: Group = Group {
         &[
             ANY_FAMILY,
             Hook::Tracepoint("sock_recv_length"),
+            // Until 6.5 `sendfile` passed the tracepoint by.
+            Hook::ExitIfThere("tcp_sendpage"),
+            Hook::ExitIfThere("udp_sendpage"),
             Hook::ExitIfThere("tcp_splice_read"),
         ],
         // Before 6.3. Local sockets stay unknown.
