@@ -43,7 +43,10 @@ mod tests {
     fn buckets_follow_each_other_without_a_gap() {
         for bucket_index in 1..BUCKETS {
             let first = greatest(bucket_index - 1) + 1;
-            assert_eq!((bucket(first), bucket(greatest(bucket_index))), (bucket_index, bucket_index));
+            assert_eq!(
+                (bucket(first), bucket(greatest(bucket_index))),
+                (bucket_index, bucket_index)
+            );
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }

@@ -55,7 +55,8 @@ impl MemoryUse {
     /// Adds another address space, which came before or after.
     #[inline(always)]
     pub fn add(&mut self, other: &Self) {
-        self.peak_pages = if other.peak_pages > self.peak_pages { other.peak_pages } else { self.peak_pages };
+        self.peak_pages =
+            if other.peak_pages > self.peak_pages { other.peak_pages } else { self.peak_pages };
         self.file_peak_pages = if other.file_peak_pages > self.file_peak_pages {
             other.file_peak_pages
         } else {

@@ -3,13 +3,18 @@
 //! Arrays that user space reads are `MMAPABLE`, so that a snapshot costs no system call per job or
 //! task. Sizes given here are the least; the agent sets the real ones when it loads the object.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE};
+use aya_ebpf::bindings::{
+    BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+};
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
 use profiler_common::memory::MEMORY_BITS;
-use profiler_common::{AddressSpace, CpuEntry, DeviceTotal, JobEntry, Pending, RequestOwner, SessionState, TagRequest, TaskEntry, TaskTag, Total};
+use profiler_common::{
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, Pending, RequestOwner, SessionState, TagRequest,
+    TaskEntry, TaskTag, Total,
+};
 
 use crate::table::Keyed;
 
@@ -49,7 +54,8 @@ pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// Block requests under way that tasks of jobs started, by address. Written and read by the block
 /// programs; the agent looks what is left at the end. Full: the request is charged to nobody and shows in `Lost::requests_unowned`.
 #[map]
-pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1 << REQUESTS_BITS, BPF_F_MMAPABLE);
+pub static REQUESTS: Array<RequestOwner> =
+    Array::with_max_entries(1 << REQUESTS_BITS, BPF_F_MMAPABLE);
 
 /// What each disk did for jobs. Written by `block_rq_complete`, read by the agent. Full: the disk
 /// is missing from the account of devices; jobs are charged all the same.

@@ -183,7 +183,9 @@ fn change_pages(space: &mut AddressSpace, change: u64, now_us: u64) {
     let (before, now) = add_pages(&mut space.held, change, now_us);
     let own = |pages: u64| if pages > inherited { pages - inherited } else { 0 };
     let change = own(now).wrapping_sub(own(before));
-    if change != 0 && let Some(held) = held_by_job(space.job) {
+    if change != 0
+        && let Some(held) = held_by_job(space.job)
+    {
         add_pages(held, change, now_us);
     }
 }

@@ -50,7 +50,9 @@ pub extern "C" fn tag_task(ctx: *const TaskIteration) -> i32 {
         };
         let newcomer = Newcomer { task, joining, is_process, memory: Some(Origin::Own) };
         answer(request, join(newcomer, job, connector));
-        if task.is_dead() && let Some(tag) = tag_of(task) {
+        if task.is_dead()
+            && let Some(tag) = tag_of(task)
+        {
             // It made its last switch while we tagged it: nobody else will add it up.
             end(task, tag, TagState::Ended);
         }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::btf::{BTF_PATH, Btf};
 use super::load::{Attribution, Capacity, LoadError};
-use super::probe::{GROUPS, Group, Hook};
 use super::offsets::Offsets;
+use super::probe::{GROUPS, Group, Hook};
 
 /// Whether something that we use is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -11,7 +11,10 @@ use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
 use profiler_common::memory::MEMORY_BITS;
-use profiler_common::{AddressSpace, CpuEntry, DeviceTotal, JobEntry, Lost, SessionState, RequestOwner, TagRequest, TaskEntry, Total};
+use profiler_common::{
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, Lost, RequestOwner, SessionState, TagRequest,
+    TaskEntry, Total,
+};
 
 use super::bpf::recursion_misses;
 use super::btf::{self, BTF_PATH};

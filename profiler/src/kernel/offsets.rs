@@ -66,7 +66,8 @@ impl Offsets {
         let is_there = |global: &str| {
             self.0.iter().any(|(field, offset)| field.global == global && *offset != MISSING)
         };
-        let absent = self.0.iter().filter(|(_, offset)| *offset == MISSING).map(|(field, _)| *field);
+        let absent =
+            self.0.iter().filter(|(_, offset)| *offset == MISSING).map(|(field, _)| *field);
         // Counters of pages came in two shapes: `…_OLD`, and the one of today with `…_PENDING`.
         absent.filter(move |field| {
             let name = field.global.trim_end_matches("_OLD").trim_end_matches("_PENDING");

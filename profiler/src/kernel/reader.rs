@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 
-use profiler_common::{Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Spent, TaskEnded, TaskEntry};
+use profiler_common::{
+    Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Spent, TaskEnded, TaskEntry,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::load::Attribution;

@@ -107,8 +107,7 @@ impl Attribution {
     ) -> Result<Tagged, TagError> {
         let connector = self.jobs.get(job.slot()).map_or(0, |entry| entry.connector);
         let mode = mode as u32;
-        let request =
-            TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
+        let request = TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
         self.request.set(0, request);
         let program = tag_program(&self.ebpf).and_then(|program| program.fd().ok());
         let Some(program) = program else {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use profiler_common::{Comm, DeviceUse, MemoryUse, Spent, TaskEnded};
 
-use super::record::{ProcessRecord, ThreadRecord};
 use super::memory::MemoryFigures;
+use super::record::{ProcessRecord, ThreadRecord};
 use super::usage::{Known, Usage};
 
 /// One task's figures, live or ended.
@@ -115,7 +115,8 @@ impl Tally {
         for task in &self.tasks {
             groups.entry((task.pid, task.process_start_boottime_ns)).or_default().push(task);
         }
-        let mut processes: Vec<_> = groups.values().filter_map(|tasks| process(tasks, known)).collect();
+        let mut processes: Vec<_> =
+            groups.values().filter_map(|tasks| process(tasks, known)).collect();
         processes.sort_by_key(|process| (std::cmp::Reverse(process.usage.cpu_ns), process.pid));
         processes
     }

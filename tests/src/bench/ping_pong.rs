@@ -25,7 +25,8 @@ impl PingPong {
         let (done_out, done) = channel();
         let [(first_in, first_out), (second_in, second_out)] = [pipe().unwrap(), pipe().unwrap()];
         let (first, threads_first) = player(cpu, true, first_in, second_out, &tid_out, &done_out);
-        let (second, threads_second) = player(cpu, false, second_in, first_out, &tid_out, &done_out);
+        let (second, threads_second) =
+            player(cpu, false, second_in, first_out, &tid_out, &done_out);
         let tids = [tids_in.recv().unwrap(), tids_in.recv().unwrap()];
         Self { start: [first, second], done, threads: vec![threads_first, threads_second], tids }
     }

@@ -37,7 +37,10 @@ fn main() {
     println!("load and attach                      {:>9.1} ms  (<= 300)", milliseconds(loaded));
     println!("begin a job and tag its 10 threads   {:>9.3} ms", milliseconds(tagged));
     println!("snapshot, {THREADS} threads, {JOBS} jobs {:>9.3} ms  (< 2)", ours);
-    println!("the same from /proc/*/task/*/schedstat{peer:>8.1} ms  ({:.0} times ours)", peer / ours);
+    println!(
+        "the same from /proc/*/task/*/schedstat{peer:>8.1} ms  ({:.0} times ours)",
+        peer / ours
+    );
     println!("resident memory                      {:>9.1} MiB (< 40)", resident_mib("VmRSS"));
     println!("resident memory at its highest       {:>9.1} MiB", resident_mib("VmHWM"));
     drop(workload.stdin.take());
@@ -59,13 +62,18 @@ fn workload() -> Child {
 }
 
 fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
+    let list =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
     list.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
 }
 
 fn read_proc(pids: &[u32]) -> Vec<String> {
-    let tasks = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).expect("tasks"));
-    tasks.flatten().map(|task| fs::read_to_string(task.path().join("schedstat")).expect("it")).collect()
+    let tasks =
+        pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).expect("tasks"));
+    tasks
+        .flatten()
+        .map(|task| fs::read_to_string(task.path().join("schedstat")).expect("it"))
+        .collect()
 }
 
 fn timed(mut f: impl FnMut()) -> f64 {
@@ -84,6 +92,7 @@ fn milliseconds(duration: Duration) -> f64 {
 fn resident_mib(field: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").expect("our status");
     let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kib = line.and_then(|line| line.trim_matches([':', ' ', '\t', 'k', 'B']).parse::<f64>().ok());
+    let kib =
+        line.and_then(|line| line.trim_matches([':', ' ', '\t', 'k', 'B']).parse::<f64>().ok());
     kib.unwrap_or(f64::NAN) / 1024.0
 }

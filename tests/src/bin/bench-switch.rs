@@ -27,7 +27,8 @@ fn main() {
     let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
     let pair = PingPong::new(0);
     pair.play(TURNS);
-    let [mut nothing, mut empty, mut untagged, mut tagged] = std::array::from_fn(|_| Figures::default());
+    let [mut nothing, mut empty, mut untagged, mut tagged] =
+        std::array::from_fn(|_| Figures::default());
     for _ in 0..rounds {
         nothing.switch_ns.push(pair.play(TURNS));
         with_empty(&pair, &mut empty);
@@ -42,7 +43,8 @@ fn main() {
             "sched_switch",
         ),
     ];
-    let peers = peers.map(|(name, command, program)| (name, with_peer(&pair, rounds, command, program)));
+    let peers =
+        peers.map(|(name, command, program)| (name, with_peer(&pair, rounds, command, program)));
     report(&nothing, &empty, &untagged, &tagged, &peers);
 }
 
@@ -50,8 +52,7 @@ fn with_empty(pair: &PingPong, figures: &mut Figures) {
     let btf = Btf::from_sys_fs().unwrap();
     let mut ebpf: Ebpf =
         EbpfLoader::new().allow_unsupported_maps().load(OBJECT).expect("load the object");
-    let program: &mut BtfTracePoint =
-        ebpf.program_mut("empty_switch").unwrap().try_into().unwrap();
+    let program: &mut BtfTracePoint = ebpf.program_mut("empty_switch").unwrap().try_into().unwrap();
     program.load("sched_switch", &btf).unwrap();
     program.attach().unwrap();
     figures.switch_ns.push(pair.play(TURNS));
@@ -109,9 +110,14 @@ fn report(
     let program = |figures: &Figures| median(figures.program_ns.clone());
     let over_empty = |figures: &Figures| (program(figures) - program(empty)) / program(empty);
     println!("a switch with nothing attached: {:.0} ns", median(nothing.switch_ns.clone()));
-    println!("{:<34}{:>12}{:>14}{:>22}", "attached", "adds", "program runs", "(ours - empty)/empty");
+    println!(
+        "{:<34}{:>12}{:>14}{:>22}",
+        "attached", "adds", "program runs", "(ours - empty)/empty"
+    );
     println!("{:<34}{:>9.0} ns{:>11.1} ns", "empty tp_btf program", added(empty), program(empty));
-    for (name, figures, bound) in [("ours, untagged threads", untagged, 0.7), ("ours, tagged threads", tagged, 1.6)] {
+    for (name, figures, bound) in
+        [("ours, untagged threads", untagged, 0.7), ("ours, tagged threads", tagged, 1.6)]
+    {
         let ratio = over_empty(figures);
         println!(
             "{name:<34}{:>9.0} ns{:>11.1} ns{ratio:>14.2} (<= {bound})",

@@ -129,11 +129,7 @@ pub(super) struct Attached {
 ///
 /// # Errors
 /// If a group that is required cannot be attached.
-pub(super) fn attach(
-    ebpf: &mut Ebpf,
-    kernel: &btf::Btf,
-    btf: &Btf,
-) -> Result<Attached, LoadError> {
+pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<Attached, LoadError> {
     let mut all = Attached::default();
     for group in GROUPS {
         let Some(way) = group.way(kernel) else {
