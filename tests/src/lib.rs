@@ -24,6 +24,8 @@ pub mod bench;
 pub mod binaries;
 pub mod bpf;
 pub mod compare;
+pub mod counted;
+pub mod disk;
 pub mod record;
 pub mod run;
 pub mod skip;

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) {
     };
     let mut block = vec![7_u8; BLOCK];
     let blocks = length / BLOCK;
-    let mut write = |mut file: &File| {
+    let write = |mut file: &File| {
         for _ in 0..blocks {
             file.write_all(&block).expect("a block");
         }

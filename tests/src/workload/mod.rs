@@ -24,6 +24,10 @@
 //! | `exit` | `code` (0) | ends with a status |
 //! | `io-uring` | `reads` (64), `sqpoll` (0), `folder` | reads through io_uring's worker threads |
 //! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
+//! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
+//! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
+//! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5) | threads that want the same CPU |
+//! | `sleep` | `ms` (300) | one long sleep |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
 //! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
 //! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
@@ -41,7 +45,10 @@ mod cpu;
 mod exec;
 mod exits;
 mod family;
+mod files;
+mod pinned;
 mod scale;
+mod sockets;
 mod storage;
 mod trace;
 mod uring;
@@ -81,6 +88,10 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "exit" => return ExitCode::from(args.get("code", 0)),
         "io-uring" => uring::run(&args),
         "storage" => storage::run(&args),
+        "files" => files::run(&args),
+        "sockets" => sockets::run(&args),
+        "hogs" => pinned::hogs(&args),
+        "sleep" => pinned::sleep(&args),
         "many-threads" => scale::many_threads(&args),
         "wait-then-work" => scale::wait_then_work(&args),
         "mark" => scale::mark(&args),

@@ -1,0 +1,244 @@
+//! Requests at block devices: bytes to the byte, never twice, and never more than the disk did.
+//! Where the kernel does not let a program see a request's end, that is said and never silent.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use profiler_tests::disk::{Disk, Done};
+use profiler_tests::run::{Finished, Run};
+use profiler_tests::{require_bpf, scale, skip};
+
+/// How often a run in which the kernel did not show every request is tried again.
+const TRIES: usize = 10;
+
+macro_rules! on_disk {
+    () => {
+        match Disk::find() {
+            Ok(disk) => disk,
+            Err(why) => skip!("{why}"),
+        }
+    };
+}
+
+fn mib() -> usize {
+    scale(64, 8) as usize
+}
+
+fn files(how: &[&str], file: &Path, mib: usize) -> Finished {
+    let (file, mib) = (file.display().to_string(), mib.to_string());
+    let run = Run::workload(&[&["files", "--file", &file, "--mib", &mib, "--how"], how].concat());
+    let run = run.finish();
+    run.assert_success();
+    run
+}
+
+fn figure(run: &Finished, name: &str) -> u64 {
+    run.session().usage.figure(name).unwrap_or_else(|| panic!("{name} is null"))
+}
+
+/// Runs until no request was missed; then the bytes are those that the program moved and that the
+/// kernel charged it. In the runs before, what is missing was announced.
+fn assert_bytes(disk: &Disk, how: &[&str], name: &str) -> Result<(Finished, Done), String> {
+    let operation = name.strip_suffix("_bytes").expect("a figure of bytes").to_owned() + "_ops";
+    for _ in 0..TRIES {
+        let file = disk.cold_file("file", mib());
+        let before = disk.done();
+        let run = files(how, &file, mib());
+        let done = disk.done().since(&before);
+        if let Some(why) = run.excuse() {
+            return Err(why);
+        }
+        let (got, truth) = (figure(&run, name), run.counted("bytes"));
+        let unseen = run.session().usage.lost("requests_unseen");
+        assert!(got <= truth, "{name}: {got} of {truth}, unseen {unseen}");
+        let missing = truth - got;
+        assert_eq!(missing > 0, unseen > 0, "{missing} bytes missing, {unseen} requests unseen");
+        if unseen == 0 {
+            assert_eq!(got, truth, "{name}");
+            assert!(figure(&run, &operation) > 0, "{operation}");
+            assert!(run.session().usage.is_complete(), "lost: {}", run.session().usage.lost);
+            return Ok((run, done));
+        }
+    }
+    panic!("requests unseen in each of {TRIES} runs");
+}
+
+macro_rules! or_skip {
+    ($what:expr) => {
+        match $what {
+            Ok(done) => done,
+            Err(why) => skip!("{why}"),
+        }
+    };
+}
+
+#[test]
+fn reading_past_the_cache_is_counted_at_the_device_to_the_byte() {
+    require_bpf!();
+    let disk = on_disk!();
+    let (run, done) = or_skip!(assert_bytes(&disk, &["direct-read"], "device_read_bytes"));
+    assert_eq!(figure(&run, "device_write_bytes"), 0, "device_write_bytes of a reader");
+    let (bytes, ops) = (figure(&run, "device_read_bytes"), figure(&run, "device_read_ops"));
+    assert!(bytes <= done.read_bytes, "{bytes} bytes, but the disk moved {}", done.read_bytes);
+    assert!(ops <= done.read_ops, "{ops} requests, but the disk had {}", done.read_ops);
+}
+
+#[test]
+fn writing_past_the_cache_is_counted_at_the_device_to_the_byte() {
+    require_bpf!();
+    let disk = on_disk!();
+    let (run, done) = or_skip!(assert_bytes(&disk, &["direct-write"], "device_write_bytes"));
+    assert_eq!(figure(&run, "device_read_bytes"), 0, "device_read_bytes of a writer");
+    let (bytes, ops) = (figure(&run, "device_write_bytes"), figure(&run, "device_write_ops"));
+    assert!(bytes <= done.write_bytes, "{bytes} bytes, but the disk moved {}", done.write_bytes);
+    assert!(ops <= done.write_ops, "{ops} requests, but the disk had {}", done.write_ops);
+}
+
+#[test]
+fn reading_ahead_is_counted_at_the_device_to_the_byte() {
+    require_bpf!();
+    let disk = on_disk!();
+    or_skip!(assert_bytes(&disk, &["read"], "device_read_bytes"));
+}
+
+#[test]
+fn reading_by_io_uring_is_counted_at_the_device_to_the_byte() {
+    require_bpf!();
+    let disk = on_disk!();
+    for ring in ["inline", "async", "sqpoll"] {
+        or_skip!(assert_bytes(&disk, &["uring", "--ring", ring], "device_read_bytes"));
+    }
+}
+
+#[test]
+fn the_threads_add_up_to_the_whole_at_the_device() {
+    require_bpf!();
+    let disk = on_disk!();
+    let (run, _) = or_skip!(assert_bytes(&disk, &["direct-read"], "device_read_bytes"));
+    for name in ["device_read_bytes", "device_read_ops", "device_write_bytes", "device_write_ops"] {
+        let threads = &run.session().threads;
+        let sum: u64 = threads.iter().filter_map(|thread| thread.usage.figure(name)).sum();
+        assert_eq!(sum, figure(&run, name), "{name}");
+    }
+}
+
+#[test]
+fn latencies_are_ordered_and_as_long_as_the_command_at_most() {
+    require_bpf!();
+    let disk = on_disk!();
+    let (run, _) = or_skip!(assert_bytes(&disk, &["direct-read"], "device_read_bytes"));
+    let usage = &run.session().usage;
+    let latency = usage.rest.get("device_latency_us").expect("device_latency_us");
+    let of = |name: &str| latency.get(name).and_then(serde_json::Value::as_u64).expect("a quantile");
+    let quantiles = [of("p50"), of("p95"), of("p99"), of("max")];
+    assert!(quantiles.is_sorted(), "expected p50 <= p95 <= p99 <= max, got {latency}");
+    assert!(of("max") > 0, "got {latency}");
+    assert!(of("max") * 1000 <= usage.wall_ns.expect("wall_ns"), "longer than the run: {latency}");
+    for thread in &run.session().threads {
+        assert_eq!(thread.usage.rest["device_latency_us"], serde_json::Value::Null, "of a thread");
+    }
+}
+
+#[test]
+fn a_command_that_touches_no_disk_has_no_requests() {
+    require_bpf!();
+    let run = Run::workload(&["spin", "--seconds", "0.1"]).finish();
+    run.assert_success();
+    let usage = &run.session().usage;
+    if usage.figures.read_bytes == Some(0) {
+        assert_eq!(figure(&run, "device_read_bytes"), 0, "device_read_bytes");
+        assert_eq!(usage.rest["device_latency_us"], serde_json::Value::Null, "latency of nothing");
+    }
+    assert_eq!(figure(&run, "device_write_bytes"), 0, "device_write_bytes");
+}
+
+/// A loop device over a file, gone when this is dropped.
+struct Loop {
+    path: PathBuf,
+    _device: File,
+}
+
+const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4c82;
+const LOOP_CONFIGURE: libc::c_ulong = 0x4c0a;
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+/// Size of the kernel's `struct loop_config`, and where `lo_flags` is in it.
+const LOOP_CONFIG: usize = 304;
+const LO_FLAGS: usize = 8 + 52;
+
+impl Loop {
+    fn over(file: &Path) -> io::Result<Self> {
+        let control = File::open("/dev/loop-control")?;
+        let file: OwnedFd = File::open(file)?.into();
+        // SAFETY: takes no argument.
+        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+        if number < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let path = PathBuf::from(format!("/dev/loop{number}"));
+        let device = File::open(&path)?;
+        let mut config = [0_u8; LOOP_CONFIG];
+        config[..4].copy_from_slice(&file.as_raw_fd().to_ne_bytes());
+        let flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+        config[LO_FLAGS..LO_FLAGS + 4].copy_from_slice(&flags.to_ne_bytes());
+        // SAFETY: a `struct loop_config` of its true size, which lives past the call.
+        let done = unsafe {
+            libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, config.as_mut_ptr())
+        };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { path, _device: device })
+    }
+}
+
+#[test]
+fn what_is_read_through_a_stack_of_devices_is_not_counted_twice() {
+    require_bpf!();
+    let disk = on_disk!();
+    let mib = scale(256, 16) as usize;
+    let file = disk.cold_file("image", mib);
+    let device = match Loop::over(&file) {
+        Ok(device) => device,
+        Err(error) => skip!("no loop device: {error}"),
+    };
+    let before = disk.done();
+    let run = files(&["direct-read"], &device.path, mib);
+    let done = disk.done().since(&before);
+    let (bytes, ops) = (figure(&run, "device_read_bytes"), figure(&run, "device_read_ops"));
+    assert!(bytes <= run.counted("bytes"), "{bytes} bytes at devices, for {mib} MiB read");
+    assert!(bytes <= done.read_bytes, "{bytes} bytes, but the disk moved {}", done.read_bytes);
+    assert!(ops <= done.read_ops, "{ops} requests, but the disk had {}", done.read_ops);
+    // The kernel charges the reader with what it asked the loop device for.
+    let read = run.session().usage.figures.read_bytes.expect("read_bytes");
+    let least = run.counted("bytes");
+    assert!((least..least + (1 << 20)).contains(&read), "read_bytes: expected {least}, got {read}");
+}
+
+#[test]
+fn two_runs_at_once_have_no_more_than_the_disk_did() {
+    require_bpf!();
+    let disk = on_disk!();
+    let before = disk.done();
+    let runs: Vec<_> = ["one", "other"]
+        .map(|name| disk.cold_file(name, mib()))
+        .iter()
+        .map(|file| {
+            let (file, mib) = (file.display().to_string(), mib().to_string());
+            let words = ["files", "--how", "direct-read", "--file", &file, "--mib", &mib];
+            Run::workload(&words).start()
+        })
+        .collect();
+    let runs: Vec<_> = runs.into_iter().map(|run| run.finish()).collect();
+    let done = disk.done().since(&before);
+    let sum: u64 = runs.iter().map(|run| figure(run, "device_read_bytes")).sum();
+    assert!(sum <= done.read_bytes, "{sum} bytes, but the disk moved {}", done.read_bytes);
+    for run in runs {
+        let (got, truth) = (figure(&run, "device_read_bytes"), run.counted("bytes"));
+        let unseen = run.session().usage.lost("requests_unseen");
+        assert!(got <= truth, "one run has another's bytes: {got} of {truth}");
+        assert_eq!(got < truth, unseen > 0, "{got} of {truth}, {unseen} requests unseen");
+    }
+}

@@ -1,0 +1,107 @@
+//! How many tests passed, failed and were skipped, from what the test runner prints.
+//!
+//! Promise: a run that failed without naming a failed test, because it crashed or was not built,
+//! counts as one failure.
+
+/// The result of one or more runs of tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Tests that ran to their end and found nothing wrong.
+    pub(crate) passed: usize,
+    /// Tests that found something wrong, and runs that broke off.
+    pub(crate) failed: usize,
+    /// Tests that did not run.
+    pub(crate) skipped: usize,
+    /// Which were skipped and why, where they said so.
+    pub(crate) reasons: Vec<String>,
+    /// Which failed.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Counts {
+    /// Adds up the lines `test result: ok. 5 passed; 0 failed; 1 ignored; ...` of one run.
+    pub(crate) fn read(run: &str, succeeded: bool, output: &[String]) -> Self {
+        let mut counts = Self::default();
+        for line in output {
+            if let Some(name) = failed_test(line) {
+                counts.failures.push(name.to_owned());
+            }
+            // Not only at the start: another thread may have printed something before it.
+            let Some((_, result)) = line.split_once("test result: ") else { continue };
+            counts.passed += number_before(result, "passed");
+            counts.failed += number_before(result, "failed");
+            counts.skipped += number_before(result, "ignored");
+        }
+        if !succeeded && counts.failed == 0 {
+            counts.fail(&format!("broke off: {run}"));
+        }
+        counts
+    }
+
+    /// Counts a failure that no test stands for.
+    pub(crate) fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.push(what.to_owned());
+    }
+
+    /// Takes tests that said that they could not run out of those that passed.
+    pub(crate) fn skip(&mut self, lines: &[String]) {
+        self.passed = self.passed.saturating_sub(lines.len());
+        self.skipped += lines.len();
+        self.reasons.extend_from_slice(lines);
+    }
+
+    /// Adds another run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.reasons.extend_from_slice(&other.reasons);
+        self.failures.extend_from_slice(&other.failures);
+    }
+}
+
+/// The name in a line such as `test cpu::exact ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+}
+
+/// The number in front of a word: 5, of `ok. 5 passed; 0 failed`.
+fn number_before(text: &str, word: &str) -> usize {
+    let found = text.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
+    found.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    fn read(succeeded: bool, text: &str) -> Counts {
+        Counts::read("a run", succeeded, &text.lines().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn results_of_all_test_programs_are_added() {
+        let counts = read(
+            false,
+            "test a ... ok\ntest b ... FAILED\n\
+             test result: FAILED. 5 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out\n\
+             test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; finished in 0.01s\n",
+        );
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (12, 1, 2));
+        assert_eq!(counts.failures, ["b"]);
+    }
+
+    #[test]
+    fn a_crash_is_a_failure() {
+        let counts = read(false, "test result: ok. 5 passed; 0 failed; 0 ignored\n");
+        assert_eq!((counts.passed, counts.failed), (5, 1));
+    }
+
+    #[test]
+    fn a_test_that_could_not_run_has_not_passed() {
+        let mut counts = read(true, "test result: ok. 5 passed; 0 failed; 0 ignored\n");
+        counts.skip(&["SKIPPED: a: needs root".to_owned()]);
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (4, 0, 1));
+    }
+}
