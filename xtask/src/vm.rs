@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "all")]
     kernel: Wanted,
     /// Give up on a guest after so many seconds
-    #[arg(long, default_value_t = 2400)]
+    #[arg(long, default_value_t = 1200)]
     timeout: u64,
     /// Also take this program or file of the host, with the libraries it needs
     #[arg(long, value_name = "PATH")]
@@ -56,7 +56,7 @@ enum Wanted {
 pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// How long one test program may take in a guest: emulation is some ten times slower.
-const PROGRAM_LIMIT: Duration = Duration::from_secs(900);
+const PROGRAM_LIMIT: Duration = Duration::from_secs(400);
 
 /// One command for the guest's shell.
 #[derive(Debug)]

@@ -119,7 +119,10 @@ echo \"{mark} end {index} $status\"
             }
             eprintln!("/dev/kvm is there but does not run this guest; emulating the processor");
         }
-        self.attempt(&["tcg,thread=multi"], self.limit, initrd, commands)
+        // One thread for all emulated processors. With a thread each, a processor can go on running
+        // a breakpoint that the kernel has long replaced: attaching to tracepoints patches the
+        // kernel's code while the others run it, and the guest hangs within minutes.
+        self.attempt(&["tcg,thread=single"], self.limit, initrd, commands)
     }
 
     fn attempt(
