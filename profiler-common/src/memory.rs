@@ -31,6 +31,17 @@ pub struct Held {
 }
 
 impl Held {
+    /// What was held up to a moment.
+    #[must_use]
+    #[inline(always)]
+    pub const fn up_to(&self, now_us: u64) -> MemoryUse {
+        MemoryUse {
+            peak_pages: self.peak_pages,
+            file_peak_pages: self.file_peak_pages,
+            page_us: self.page_us(now_us),
+        }
+    }
+
     /// The area under the curve up to a moment: page microseconds.
     #[must_use]
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! Reading kernel structures at offsets that the agent looked up in the running kernel's BTF.
 
 use aya_ebpf::Global;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use profiler_common::field::MISSING;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES};
 use profiler_common::{Comm, Counters};
@@ -49,11 +50,28 @@ pub fn number<T>(pointer: *const T, any: u32) -> u64 {
     unsafe { place.cast::<u64>().read_volatile() }
 }
 
+/// Reads the kernel's memory at an address that the verifier knows nothing of.
+#[inline(always)]
+pub fn read_kernel<T: Copy + Default>(address: u64) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address, and writes as many bytes as the value has.
+    let result = unsafe {
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _)
+    };
+    (result == 0).then_some(value)
+}
+
 /// A `struct mm_struct`: an address space.
 #[derive(Clone, Copy)]
 pub struct Memory(pub *const Opaque);
 
 impl Memory {
+    /// Its address as a number.
+    #[inline(always)]
+    pub fn address(self, any: u32) -> u64 {
+        number(self.0, any)
+    }
+
     /// Pages of one kind in the kernel's common counter. Where each CPU has a counter too, what is
     /// in there is missing: see [`Memory::pending_at`].
     #[inline(always)]
@@ -63,7 +81,15 @@ impl Memory {
             ANONYMOUS_PAGES => (&MM_ANONYMOUS, &MM_ANONYMOUS_OLD),
             _ => (&MM_SHARED, &MM_SHARED_OLD),
         };
-        read(self.0, new).or_else(|| read(self.0, old)).unwrap_or(0)
+        if let Some(pages) = read(self.0, new) {
+            return pages;
+        }
+        let old = old.load();
+        if old == MISSING {
+            return 0;
+        }
+        // An array of a type by another name, which verifiers of the time do not look through.
+        read_kernel(self.address(kind).wrapping_add(old)).unwrap_or(0)
     }
 
     /// The address of the CPUs' counters of one kind: add a CPU's offset to it. 0 for none.

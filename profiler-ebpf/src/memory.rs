@@ -6,13 +6,13 @@
 //! pending at its last change is remembered, so that the sum costs no walk over the CPUs.
 
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use profiler_common::field::MISSING;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES, MEMORY_BITS, SHARED_PAGES};
-use profiler_common::{AddressSpace, Held, JobRef, MemoryUse, Progress};
+use profiler_common::{AddressSpace, Held, JobRef, Progress};
 
 use crate::atomic;
-use crate::field::{ARRAY_PER_CPU, Memory, Task, number};
+use crate::field::{ARRAY_PER_CPU, Memory, Task, number, read_kernel};
 use crate::maps::{CPUS, JOBS, MEMORY, PENDING};
 use crate::table::{find, find_at, find_or_take, give_back};
 use crate::task::lost;
@@ -30,7 +30,7 @@ pub enum Origin {
 #[inline(always)]
 pub fn move_in(task: Task, job: JobRef, progress: &mut Progress, origin: Origin) {
     let Some(memory) = task.memory() else { return };
-    let mm = number(memory.0, task.tid());
+    let mm = memory.address(task.tid());
     let Some(space) = find_or_take(&MEMORY, MEMORY_BITS, mm) else {
         lost(|session| &raw mut session.lost.address_spaces_unlisted);
         return;
@@ -77,11 +77,7 @@ pub fn move_out(progress: &mut Progress) {
         return;
     }
     let now_us = now_us();
-    progress.memory.add(&MemoryUse {
-        peak_pages: space.held.peak_pages,
-        file_peak_pages: space.held.file_peak_pages,
-        page_us: space.held.page_us(now_us),
-    });
+    progress.memory.add(&space.held.up_to(now_us));
     // Mostly nothing is left: the kernel took all pages away before the task's last switch.
     let (pages, file_pages) = (space.held.pages, space.held.file_pages);
     change_pages(space, pages.wrapping_neg(), now_us);
@@ -164,16 +160,6 @@ fn per_cpu_offset() -> u64 {
         }
     }
     cpu.per_cpu_offset
-}
-
-#[inline(always)]
-fn read_kernel<T: Copy + Default>(address: u64) -> Option<T> {
-    let mut value = T::default();
-    // SAFETY: the helper checks the address, and writes as many bytes as the value has.
-    let result = unsafe {
-        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, address as *const _)
-    };
-    (result == 0).then_some(value)
 }
 
 /// Anonymous or shared pages came or went.

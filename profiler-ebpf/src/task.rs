@@ -144,7 +144,7 @@ pub fn unlist(tag: &mut TaskTag) {
         // SAFETY: an aligned field of a map value.
         unsafe { atomic::exchange(&raw mut entry.job, 0) };
         // The stack is as large as the array, so it always has room.
-        let _ = FREE_ENTRIES.push(&tag.entry, 0);
+        let _ = FREE_ENTRIES.push(tag.entry, 0);
     }
     tag.entry = NO_ENTRY;
 }

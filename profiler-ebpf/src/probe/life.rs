@@ -5,7 +5,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::{JobRef, TagState, TaskEntry};
 
 use crate::account::end;
-use crate::field::{Task, number};
+use crate::field::Task;
 use crate::memory::{Origin, move_in, move_out};
 use crate::task::{Joining, Newcomer, entry_of, join, progress_of, tag_of};
 
@@ -53,7 +53,7 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
         rename(task, ctx.arg(1), entry);
     }
     let progress = progress_of(tag);
-    let memory = task.memory().map_or(0, |memory| number(memory.0, task.tid()));
+    let memory = task.memory().map_or(0, |memory| memory.address(task.tid()));
     if memory != progress.mm {
         move_out(progress);
         move_in(task, job, progress, Origin::Own);

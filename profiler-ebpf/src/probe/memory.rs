@@ -4,7 +4,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES, MEMORY_BITS, SHARED_PAGES};
 
-use crate::field::{Memory, number};
+use crate::field::Memory;
 use crate::maps::MEMORY;
 use crate::memory::update;
 use crate::table::find_at;
@@ -17,7 +17,7 @@ pub fn rss_stat(ctx: BtfTracePointContext) -> i32 {
     if kind != FILE_PAGES && kind != ANONYMOUS_PAGES && kind != SHARED_PAGES {
         return 0;
     }
-    if let Some((index, space)) = find_at(&MEMORY, MEMORY_BITS, number(memory.0, kind)) {
+    if let Some((index, space)) = find_at(&MEMORY, MEMORY_BITS, memory.address(kind)) {
         // SAFETY: an element of the array.
         update(memory, index, unsafe { &mut *space }, kind);
     }
