@@ -170,7 +170,7 @@ fn hooks(btf: &Btf, group: &Group) -> Feature {
     let missing = group.ways[0].iter().copied().filter(|hook| !hook.is_there(btf));
     let missing = missing.map(Hook::name).collect::<Vec<_>>().join(", ");
     let presence = if group.is_required { Presence::Required } else { Presence::Missing };
-    feature.missing(presence, &format!("no {missing}"), "use a kernel from 6.5 on")
+    feature.missing(presence, &format!("no {missing}"), "use a kernel that has these hooks")
 }
 
 fn task_iterator(btf: &Btf) -> Feature {
@@ -265,7 +265,8 @@ fn proof() -> Vec<Feature> {
                     LoadError::NotPermitted => "refused by this kernel's policy".to_owned(),
                     error => error.to_string(),
                 };
-                let remedy = "use a kernel that permits it; figures that miss it are documented";
+                let remedy =
+                    "use a kernel that permits it; docs/kernels.md says what is missing without it";
                 feature.missing(Presence::Missing, &reason, remedy)
             })
             .chain([feature])

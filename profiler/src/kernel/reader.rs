@@ -204,14 +204,7 @@ impl Attribution {
         let mut spaces: HashMap<u64, MemoryUse> = (0..self.memory.len())
             .filter_map(|index| self.memory.get(index))
             .filter(|space| space.mm != 0)
-            .map(|space| {
-                let memory = MemoryUse {
-                    peak_pages: space.held.peak_pages,
-                    file_peak_pages: space.held.file_peak_pages,
-                    page_us: space.held.page_us(now_ns / 1000),
-                };
-                (space.mm, memory)
-            })
+            .map(|space| (space.mm, space.held.up_to(now_ns / 1000)))
             .collect();
         for task in tasks {
             if let Some(memory) = spaces.remove(&task.mm) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::conservation::Conservation;
 use super::usage::Usage;
 
 /// Version of the record's shape. Fields may be added without a new one.
@@ -59,8 +60,10 @@ pub struct Host {
     pub kernel: String,
     /// Machine architecture.
     pub architecture: String,
-    /// CPUs that are online.
+    /// CPUs that the session may use.
     pub cpus: u32,
     /// Memory in all.
     pub memory_bytes: u64,
+    /// The host's own totals over the time of the run, and what of them the run explains.
+    pub conservation: Option<Conservation>,
 }

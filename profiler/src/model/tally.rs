@@ -138,14 +138,12 @@ fn process(tasks: &[&TaskFigures], known: &Known) -> Option<ProcessRecord> {
     let memory = MemoryFigures::of(&memory, wall_ns, known);
     let usage = Usage {
         wall_ns: Some(wall_ns),
-        memory_peak_bytes: memory.map(|memory| memory.peak_bytes),
-        memory_mean_bytes: memory.and_then(|memory| memory.mean_bytes),
-        memory_file_peak_bytes: memory.map(|memory| memory.file_peak_bytes),
         tasks: Some(tasks.len() as u64),
         tasks_peak: Some(most_at_once(tasks)),
         processes: Some(1),
         ..Usage::exact(&spent, &device, known)
-    };
+    }
+    .with_memory(memory);
     let named = leader.unwrap_or(first);
     Some(ProcessRecord { pid: first.pid, parent: first.parent, comm: text(&named.comm), usage })
 }

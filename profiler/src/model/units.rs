@@ -42,6 +42,47 @@ pub fn count(count: u64) -> String {
     grouped
 }
 
+/// A count with what is counted: `1 task`, `12 tasks`, `2 processes`.
+#[must_use]
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {}", count(number), plural(number, one))
+}
+
+/// The word for so many: `task`, `tasks`, `processes`.
+#[must_use]
+pub fn plural(number: u64, one: &str) -> String {
+    let ending = match one {
+        _ if number == 1 => "",
+        _ if one.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{one}{ending}")
+}
+
+/// A part of 1 in percent: `71 %`; what is there and rounds to nothing is `<1 %`.
+#[must_use]
+pub fn percent(part: f64) -> String {
+    match (part * 100.0).round() {
+        0.0 if part > 0.0 => "<1 %".to_owned(),
+        rounded => format!("{rounded:.0} %"),
+    }
+}
+
+/// How many times as much, with three digits: `0.893`, `1.25`, `140`; `0` for nothing left, `∞` for
+/// growth from nothing.
+#[must_use]
+pub fn ratio(ratio: f64) -> String {
+    match ratio {
+        0.0 => "0".to_owned(),
+        ..0.9995 => format!("{ratio:.3}"),
+        0.9995..9.995 => format!("{ratio:.2}"),
+        9.995..99.95 => format!("{ratio:.1}"),
+        99.95..10_000.0 => format!("{ratio:.0}"),
+        f64::INFINITY => "∞".to_owned(),
+        _ => format!("{ratio:.1e}"),
+    }
+}
+
 fn scaled(value: u64, unit: u64, name: &str) -> String {
     let scaled = value as f64 / unit as f64;
     // Three digits, and what rounds up to four keeps the point away.
@@ -73,6 +114,25 @@ mod tests {
             ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "1.50 GiB"]
         );
         assert_eq!(bytes(u64::MAX), "16384 PiB");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(1, "task"), "1 task");
+        assert_eq!(counted(0, "task"), "0 tasks");
+        assert_eq!(counted(1200, "process"), "1,200 processes");
+    }
+
+    #[test]
+    fn what_is_there_is_not_shown_as_nothing() {
+        assert_eq!([0.0, 0.001, 0.714, 1.0].map(percent), ["0 %", "<1 %", "71 %", "100 %"]);
+    }
+
+    #[test]
+    fn ratios_keep_three_digits() {
+        let shown = [0.0, 0.12345, 0.9996, 1.0, 1.2345, 12.345, 123.45, 123_456.0, f64::INFINITY];
+        let expected = ["0", "0.123", "1.00", "1.00", "1.23", "12.3", "123", "1.2e5", "∞"];
+        assert_eq!(shown.map(ratio), expected);
     }
 
     #[test]

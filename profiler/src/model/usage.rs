@@ -6,6 +6,7 @@ use profiler_common::{DeviceUse, Spent};
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
+use super::memory::MemoryFigures;
 
 /// Where the figures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +198,19 @@ impl Usage {
             minor_faults: Some(counters.minor_faults),
             major_faults: Some(counters.major_faults),
             ..Self::unknown(Source::Ebpf)
+        }
+    }
+}
+
+impl Usage {
+    /// With what was held, if that is known.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<MemoryFigures>) -> Self {
+        Self {
+            memory_peak_bytes: memory.map(|memory| memory.peak_bytes),
+            memory_mean_bytes: memory.and_then(|memory| memory.mean_bytes),
+            memory_file_peak_bytes: memory.map(|memory| memory.file_peak_bytes),
+            ..self
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Exact measurement: the kernel's own accounting, collected by the eBPF programs.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use profiler_common::{JobRef, MemoryUse, Spent, TagMode};
+use profiler_common::{JobRef, Spent, TagMode};
 use rustix::event::{PollFd, PollFlags};
 use rustix::thread::gettid;
 
+use super::host_totals::HostTotals;
 use super::{AttachError, Measured, Meter, Standing, check_process, note_loss};
 use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, TagError, Tasks};
-use crate::model::{MemoryFigures, Tally, TaskFigures, Usage};
+use crate::model::{MemoryFigures, Source, Tally, TaskFigures, Usage};
 
 /// How long the end of a session waits for tasks that are ending to make their last switch.
 /// It takes microseconds unless the host is badly overloaded.
@@ -24,6 +26,7 @@ pub struct Exact {
     attribution: Attribution,
     job: JobRef,
     tally: Tally,
+    host: HostTotals,
     began: Instant,
 }
 
@@ -37,13 +40,22 @@ impl Exact {
         let job = attribution
             .begin_job(0)
             .map_err(|error| LoadError::Map { name: "JOBS", reason: error.to_string() })?;
-        Ok(Self { attribution, job, tally: Tally::new(max_listed), began: Instant::now() })
+        Ok(Self {
+            attribution,
+            job,
+            tally: Tally::new(max_listed),
+            host: HostTotals::read(),
+            began: Instant::now(),
+        })
     }
 
-    fn collect_ended(&mut self) {
+    /// Lists the tasks that ended since the last call, but for those that are listed as live.
+    fn collect_ended(&mut self, live: &[LiveTask]) {
         let Self { attribution, tally, job, .. } = self;
+        let listed: HashSet<_> =
+            live.iter().map(|task| (task.tid, task.start_boottime_ns)).collect();
         attribution.drain_ended(|event| {
-            if event.job == job.0 {
+            if event.job == job.0 && !listed.contains(&(event.tid, event.start_boottime_ns)) {
                 tally.add(TaskFigures::of_ended(event));
             }
         });
@@ -65,9 +77,9 @@ impl Exact {
         }
     }
 
-    fn losses(&self, unsettled: u64) -> std::collections::BTreeMap<String, u64> {
+    fn losses(&self, unsettled: u64) -> BTreeMap<String, u64> {
         let lost = self.attribution.lost();
-        let mut causes = std::collections::BTreeMap::new();
+        let mut causes = BTreeMap::new();
         note_loss(&mut causes, "tasks_untagged", lost.tasks_untagged);
         note_loss(&mut causes, "tasks_unlisted", lost.tasks_unlisted);
         note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
@@ -107,13 +119,17 @@ impl Meter for Exact {
         check_process(pid)?;
         self.began = Instant::now();
         self.attribution.tag_process(pid, self.job).map(drop).map_err(|error| match error {
+            TagError::Gone if check_process(pid).is_ok() => AttachError::Other(
+                pid,
+                "this kernel shows it to no iterator; --source procfs can sample it".to_owned(),
+            ),
             TagError::Gone | TagError::Ending => AttachError::NoProcess(pid),
             error => AttachError::Other(pid, error.to_string()),
         })
     }
 
     fn look(&mut self) -> Standing {
-        self.collect_ended();
+        self.collect_ended(&[]);
         let snapshot = self.attribution.snapshot();
         let ended: u64 = snapshot.jobs.iter().map(|job| job.ended.counters.cpu_ns).sum();
         let live: u64 = snapshot.tasks.iter().map(|task| task.spent.counters.cpu_ns).sum();
@@ -132,42 +148,39 @@ impl Meter for Exact {
         let unsettled = self.settle();
         let snapshot = self.attribution.snapshot();
         let wall = self.began.elapsed();
-        self.collect_ended();
+        self.collect_ended(&snapshot.tasks);
         let mut spent = Spent::default();
         for task in &snapshot.tasks {
             spent.add(&task.spent);
             self.tally.add(figures(task));
         }
-        let mut usage = Usage::unknown(crate::model::Source::Ebpf);
         let known = self.attribution.known();
-        if let Some(job) = snapshot.jobs.first() {
-            spent.add(&job.ended);
-            let now_us = snapshot.taken_ns / 1000;
-            let memory = MemoryUse {
-                peak_pages: job.held.peak_pages,
-                file_peak_pages: job.held.file_peak_pages,
-                page_us: job.held.page_us(now_us),
-            };
-            let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-            let memory = MemoryFigures::of(&memory, wall_ns, &known);
-            usage = Usage {
-                memory_peak_bytes: memory.map(|memory| memory.peak_bytes),
-                memory_mean_bytes: memory.and_then(|memory| memory.mean_bytes),
-                memory_file_peak_bytes: memory.map(|memory| memory.file_peak_bytes),
-                device_latency_us: job.device_latency.quantiles(),
-                wall_ns: Some(wall_ns),
-                tasks: Some(job.tasks),
-                tasks_peak: Some(job.tasks_peak),
-                processes: Some(job.processes),
-                lost: self.losses(unsettled),
-                ..Usage::exact(&spent, &job.device, &known)
-            };
-        }
+        let usage = snapshot.jobs.first().map_or_else(
+            || Usage::unknown(Source::Ebpf),
+            |job| {
+                spent.add(&job.ended);
+                let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+                let memory = job.held.up_to(snapshot.taken_ns / 1000);
+                Usage {
+                    wall_ns: Some(wall_ns),
+                    device_latency_us: job.device_latency.quantiles(),
+                    tasks: Some(job.tasks),
+                    tasks_peak: Some(job.tasks_peak),
+                    processes: Some(job.processes),
+                    lost: self.losses(unsettled),
+                    ..Usage::exact(&spent, &job.device, &known)
+                }
+                .with_memory(MemoryFigures::of(&memory, wall_ns, &known))
+            },
+        );
+        let devices: BTreeMap<_, _> = self.attribution.devices().collect();
+        let cpu_ns = spent.counters.cpu_ns;
         Measured {
             usage,
             processes: self.tally.processes(&known),
             threads: self.tally.threads(&known),
             still_running: snapshot.tasks.len() as u64 - unsettled,
+            conservation: Some(self.host.conservation(&HostTotals::read(), cpu_ns, &devices)),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use rustix::system::uname;
 
-use crate::model::Host;
+use crate::model::{Conservation, Host};
 
 /// Describes this host.
 #[must_use]
-pub fn this_host() -> Host {
+pub fn this_host(conservation: Option<Conservation>) -> Host {
     let name = uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let memory = rustix::system::sysinfo();
@@ -16,5 +16,6 @@ pub fn this_host() -> Host {
         architecture: text(name.machine()),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
         memory_bytes: memory.totalram.saturating_mul(u64::from(memory.mem_unit)),
+        conservation,
     }
 }

@@ -5,6 +5,7 @@
 mod command;
 mod exact;
 mod host;
+mod host_totals;
 mod sampled;
 mod signals;
 
@@ -14,7 +15,7 @@ use std::process::{Child, Command};
 
 use rustix::event::PollFd;
 
-use crate::model::{ProcessRecord, ThreadRecord, Usage};
+use crate::model::{Conservation, ProcessRecord, ThreadRecord, Usage};
 
 pub use command::{Followed, Outcome, follow};
 pub use exact::Exact;
@@ -89,6 +90,8 @@ pub struct Measured {
     pub threads: Vec<ThreadRecord>,
     /// Tasks that still run.
     pub still_running: u64,
+    /// The host's own totals over the same time; `None` for samples.
+    pub conservation: Option<Conservation>,
 }
 
 /// Checks that `pid` is a process that can be measured.

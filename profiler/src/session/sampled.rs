@@ -224,7 +224,13 @@ impl Meter for Sampled {
         for usage in threads.iter_mut().map(|thread| &mut thread.usage) {
             *usage = Self::sampled(usage.clone());
         }
-        Measured { usage: self.usage(), processes, threads, still_running: self.live }
+        Measured {
+            usage: self.usage(),
+            processes,
+            threads,
+            still_running: self.live,
+            conservation: None,
+        }
     }
 }
 

@@ -32,11 +32,7 @@ pub(super) fn spread(a: &[f64], b: &[f64]) -> Spread {
     ratios.sort_by(f64::total_cmp);
     let (skipped, miss) = skipped(a.len(), b.len());
     let (low, high) = (ratios.get(skipped), ratios.iter().rev().nth(skipped));
-    Spread {
-        low: low.copied().unwrap_or(0.0),
-        high: high.copied().unwrap_or(f64::INFINITY),
-        miss,
-    }
+    Spread { low: low.copied().unwrap_or(0.0), high: high.copied().unwrap_or(f64::INFINITY), miss }
 }
 
 /// How many of the ratios to skip at each end, and how often the true ratio is then left out.
