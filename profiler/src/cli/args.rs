@@ -17,10 +17,39 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a command and show exactly what it cost
+    ///
+    /// The command's input, output, signals and exit status pass through unchanged; the summary goes
+    /// to standard error.
+    ///
+    /// Exit status: the command's own; 128 + n if signal n ended it; 127 if there is no such command;
+    /// 126 if it cannot be executed; 2 if the arguments are unusable; 1 if the figures could not be
+    /// written although the command succeeded.
+    #[command(override_usage = "profiler run [OPTIONS] [--] COMMAND [ARGS]...")]
     Run(Run),
     /// Measure a process that runs already, and what it starts from now on
+    ///
+    /// Ends when the process does, after --duration, or at Ctrl-C, and then shows what was used
+    /// since it began. Exit status 2 if there is no such process.
     Attach(Attach),
+    /// Compare two runs, or two sets of runs, figure by figure
+    ///
+    /// Compares records that `--json` wrote. With sets, `--` between them, it
+    /// says which figures differ by more than the runs of a set do among
+    /// themselves; take at least 3 and 3 runs for that. With one run on a side
+    /// it shows ratios only.
+    ///
+    ///   profiler diff A.json B.json
+    ///   profiler diff A1.json A2.json A3.json -- B1.json B2.json B3.json
+    ///
+    /// Exit status 2 if a file cannot be used.
+    #[command(
+        verbatim_doc_comment,
+        override_usage = "profiler diff [OPTIONS] A.json B.json\n       profiler diff [OPTIONS] A.json... -- B.json..."
+    )]
+    Diff(Diff),
     /// Show which figures this host can give, and what would give the others
+    ///
+    /// Exit status 0 if exact attribution is possible here, 1 if not.
     Doctor(Doctor),
     /// Print a completion script for a shell
     Completion {
@@ -29,14 +58,8 @@ pub(super) enum Command {
     },
 }
 
-/// The command's input, output, signals and exit status pass through unchanged; the summary goes
-/// to standard error.
-///
-/// Exit status: the command's own; 128 + n if signal n ended it; 127 if there is no such command;
-/// 126 if it cannot be executed; 2 if the arguments are unusable; 1 if the figures could not be
-/// written although the command succeeded.
+/// Arguments of `profiler run`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) output: Output,
@@ -48,10 +71,8 @@ pub(super) struct Run {
     pub(super) command: Vec<OsString>,
 }
 
-/// Ends when the process does, after --duration, or at Ctrl-C, and then shows what was used
-/// since it began. Exit status 2 if there is no such process.
+/// Arguments of `profiler attach`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Attach {
     /// The process
     #[arg(long, value_name = "PID")]
@@ -63,7 +84,24 @@ pub(super) struct Attach {
     pub(super) output: Output,
 }
 
-/// Exit status 0 if exact attribution is possible here, 1 if not.
+/// Arguments of `profiler diff`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Diff {
+    /// Two records, or the first set of them
+    #[arg(value_name = "A.json", value_hint = ValueHint::FilePath)]
+    pub(super) a: Vec<PathBuf>,
+    /// The second set
+    #[arg(value_name = "B.json", last = true, value_hint = ValueHint::FilePath)]
+    pub(super) b: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show figures too that are 0 or unknown in all runs
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// Arguments of `profiler doctor`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Doctor {
     /// Print JSON

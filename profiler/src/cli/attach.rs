@@ -1,12 +1,15 @@
 //! `profiler attach --pid P`.
 
+use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use super::args::Attach;
-use super::output::{finish, live, meter, open_json};
+use super::output::{finish, is_live, live, meter, open_json};
 use super::{FAILED, Failure, USAGE};
 use crate::session::{AttachError, Followed, Signals, follow};
+use crate::ui::text::plain;
 
 /// Measures a process that runs already.
 pub(super) fn attach(args: &Attach) -> Result<ExitCode, Failure> {
@@ -17,8 +20,27 @@ pub(super) fn attach(args: &Attach) -> Result<ExitCode, Failure> {
         AttachError::Other(..) => Failure::new(FAILED, error),
         _ => Failure::new(USAGE, error),
     })?;
+    if is_live(&args.output) {
+        announce(args);
+    }
     let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
     let followed = Followed::Process { pid: args.pid, until };
     follow(followed, &mut *meter, &mut signals, live(&args.output))?;
     finish(&args.output, json.as_ref(), Vec::new(), meter.finish(), None)
+}
+
+/// Says that the measurement has begun, and what ends it.
+fn announce(args: &Attach) {
+    let name = fs::read_to_string(format!("/proc/{}/comm", args.pid)).unwrap_or_default();
+    let until = match args.duration {
+        Some(duration) => format!("ends after {duration:?} or at Ctrl-C"),
+        None => "Ctrl-C ends the measurement".to_owned(),
+    };
+    // Nothing depends on the line.
+    let _ = writeln!(
+        io::stderr(),
+        "profiler: attached to {} ({}); {until}",
+        args.pid,
+        plain(name.trim_end_matches('\n'))
+    );
 }

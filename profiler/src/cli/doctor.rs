@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::args::Doctor;
-use super::{FAILED, Failure};
+use super::{FAILED, Failure, print};
 use crate::kernel::{Feature, Presence, features, is_exact};
 
 /// What `--json` prints.
@@ -20,9 +20,9 @@ pub(super) fn doctor(args: &Doctor) -> Result<ExitCode, Failure> {
     let features = features();
     let report = Report { exact: is_exact(&features), features };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
     } else {
-        print!("{}", text(&report));
+        print(&text(&report))?;
     }
     Ok(if report.exact { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -2,15 +2,20 @@
 
 mod args;
 mod attach;
+mod diff;
 mod doctor;
 mod output;
+mod own_cost;
 mod run;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
+
+use crate::ui::text::plain;
 
 /// Something failed that is neither the user's input nor the command's own doing.
 const FAILED: u8 = 1;
@@ -24,20 +29,34 @@ pub fn main() -> ExitCode {
     let result = match args.command {
         Command::Run(args) => run::run(&args),
         Command::Attach(args) => attach::attach(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Doctor(args) => doctor::doctor(&args),
-        Command::Completion { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "profiler",
-                &mut std::io::stdout(),
-            );
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completion { shell } => completion(shell),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("profiler: {:#}", error.reason);
+        // A reason may name a process, whose name is its own choice.
+        let reason = format!("{:#}", error.reason);
+        let reason = reason.lines().map(plain).collect::<Vec<_>>().join("\n");
+        // Standard error may be closed; the exit status is left.
+        let _ = writeln!(io::stderr(), "profiler: {reason}");
         ExitCode::from(error.status)
+    })
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "profiler", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard output. A reader that has seen enough and went away is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
     })
 }
 

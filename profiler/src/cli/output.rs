@@ -1,12 +1,13 @@
 //! What `run` and `attach` have in common: choosing the meter, and showing the result.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use super::args::{Live, Output, Source, Summary};
+use super::own_cost::own_cost;
 use super::{FAILED, Failure, USAGE};
 use crate::export::json;
 use crate::kernel::Capacity;
@@ -14,7 +15,8 @@ use crate::model::record::SCHEMA;
 use crate::model::{RunRecord, Usage};
 use crate::session::{Exact, Measured, Meter, Sampled, Standing, this_host};
 use crate::ui::live::LiveLine;
-use crate::ui::summary::summary;
+use crate::ui::paint::Paint;
+use crate::ui::summary::{Ending, Options, summary};
 
 /// Opens the file for the record, before anything is measured.
 pub(super) fn open_json(output: &Output) -> Result<Option<File>, Failure> {
@@ -46,13 +48,17 @@ pub(super) fn meter(output: &Output) -> Result<Box<dyn Meter>, Failure> {
 
 /// What is called at each look: the live line, where it is wanted.
 pub(super) fn live(output: &Output) -> impl FnMut(Standing) + use<> {
-    let is_wanted = output.live == Live::Auto && std::io::stderr().is_terminal();
-    let mut line = is_wanted.then(LiveLine::new);
+    let mut line = is_live(output).then(LiveLine::new);
     move |standing| {
         if let Some(line) = &mut line {
             line.show(standing);
         }
     }
+}
+
+/// Whether something is to be seen while it runs.
+pub(super) fn is_live(output: &Output) -> bool {
+    output.live == Live::Auto && stderr().is_terminal()
 }
 
 /// Shows and writes what was measured. Whatever cannot be written as asked is shown instead.
@@ -63,14 +69,22 @@ pub(super) fn finish(
     measured: Measured,
     exit_status: Option<i32>,
 ) -> Result<ExitCode, Failure> {
-    let Measured { usage, processes, threads, still_running } = measured;
+    let Measured { usage, processes, threads, still_running, conservation } = measured;
     let usage = Usage { exit_status, ..usage };
-    let record =
-        RunRecord { schema: SCHEMA, command, usage, processes, threads, host: this_host() };
+    let record = RunRecord {
+        schema: SCHEMA,
+        command,
+        usage,
+        processes,
+        threads,
+        host: this_host(conservation),
+    };
     let written = json_file.map_or(Ok(()), |file| json::write(file, &record));
     if output.summary == Summary::Table || written.is_err() {
+        let ending = Ending { still_running, own: own_cost() };
+        let options = Options { top: output.top, width: width(), paint: Paint::on(&stderr()) };
         // Standard error may be closed; the exit status still says how the command ended.
-        let _ = std::io::stderr().write_all(summary(&record, output.top, still_running).as_bytes());
+        let _ = stderr().write_all(summary(&record, &ending, &options).as_bytes());
     }
     let status = exit_status.and_then(|status| u8::try_from(status).ok()).unwrap_or(0);
     match written.with_context(|| format!("cannot write --json {}", shown(output))) {
@@ -81,4 +95,11 @@ pub(super) fn finish(
 
 fn shown(output: &Output) -> String {
     output.json.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// Columns of the terminal, and where there is none those of an old one. Very wide lines are hard
+/// to read.
+fn width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(stderr()).map(|size| usize::from(size.ws_col));
+    columns.ok().filter(|columns| *columns > 0).unwrap_or(80).clamp(40, 100)
 }

@@ -40,11 +40,11 @@ impl LiveLine {
         }
         let elapsed = units::duration(whole_tenths(now - self.began));
         let cpus = standing.cpu_ns.saturating_sub(cpu_ns) as f64 / passed.as_nanos() as f64;
-        let tasks = standing.tasks;
+        let tasks = units::counted(standing.tasks, "task");
         // Nothing depends on the line: a terminal that went away must not end the session.
         let _ = write!(
             io::stderr(),
-            "\r\x1b[2mprofiler: {elapsed}  {cpus:.2} CPUs  {tasks} tasks\x1b[0m\x1b[K\r"
+            "\r\x1b[2mprofiler: {elapsed}  {cpus:.2} CPUs  {tasks}\x1b[0m\x1b[K\r"
         );
         self.shown = Some((now, standing.cpu_ns));
         self.is_visible = true;

@@ -1,5 +1,8 @@
 //! What people see in a terminal.
 
+pub mod comparison;
 pub mod live;
+pub mod paint;
 pub mod summary;
 pub mod table;
+pub mod text;

@@ -1,20 +1,21 @@
 //! Text in columns.
 
 use std::fmt::Write;
+use std::ops::Range;
 
-/// Rows of cells under a heading. The last column is as wide as its text; the others are aligned:
-/// the columns named as numbers to the right, the others to the left.
+/// Rows of cells under a heading. Columns of numbers are aligned to the right, the others to the
+/// left.
 #[derive(Debug)]
 pub struct Table {
     heading: Vec<&'static str>,
-    numbers: usize,
+    numbers: Range<usize>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table whose first `numbers` columns hold numbers.
+    /// A table whose columns `numbers`, counted from 0, hold numbers.
     #[must_use]
-    pub fn new(heading: &[&'static str], numbers: usize) -> Self {
+    pub fn new(heading: &[&'static str], numbers: Range<usize>) -> Self {
         Self { heading: heading.to_vec(), numbers, rows: Vec::new() }
     }
 
@@ -34,7 +35,7 @@ impl Table {
             for (column, cell) in row.iter().enumerate() {
                 let width = widths[column];
                 // Writing to a string cannot fail.
-                let _ = if column < self.numbers {
+                let _ = if self.numbers.contains(&column) {
                     write!(line, "{cell:>width$}  ")
                 } else {
                     write!(line, "{cell:<width$}  ")
@@ -48,6 +49,10 @@ impl Table {
 
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(self.heading[column].len())
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(self.heading[column].chars().count())
     }
 }
