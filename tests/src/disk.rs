@@ -99,7 +99,8 @@ fn add_leaves(device: &Path, leaves: &mut Vec<PathBuf>) {
     if device.join("partition").exists() {
         device.pop();
     }
-    let below: Vec<_> = fs::read_dir(device.join("slaves")).into_iter().flatten().flatten().collect();
+    let below: Vec<_> =
+        fs::read_dir(device.join("slaves")).into_iter().flatten().flatten().collect();
     if below.is_empty() && !leaves.contains(&device) {
         leaves.push(device);
     } else {

@@ -88,6 +88,12 @@ fn datagrams_over_ipv6_are_counted() {
 }
 
 #[test]
+fn datagrams_over_ipv4_between_ipv6_sockets_are_counted_once() {
+    require_bpf!();
+    exact!("udp-mapped"; "--calls", "send", "--family", "6");
+}
+
+#[test]
 fn local_sockets_are_counted_apart() {
     require_bpf!();
     for what in ["unix", "unix-named", "unix-datagrams"] {

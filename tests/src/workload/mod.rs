@@ -12,6 +12,7 @@
 //! | `ping-pong` | `switches` (20000), `cpu` (0) | two threads on one CPU wake each other |
 //! | `forks` | `count` (50), `work-us` (200) | children that are read before they are reaped |
 //! | `children` | `count` (1000), `ready` (0) | children that end at once, as fast as the machine can |
+//! | `burst` | `count` (1000), `go`, `until` | such children when told, and then waits |
 //! | `reuse` | `count` (20), `work-us` (200) | children that all have the same process id |
 //! | `pid-namespace` | `count` (20), `work-us` (200) | children whose ids are others inside |
 //! | `tree` | `depth` (3), `width` (3) | processes below processes |
@@ -26,7 +27,7 @@
 //! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
 //! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
 //! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
-//! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5) | threads that want the same CPU |
+//! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0) | threads that want the same CPU |
 //! | `sleep` | `ms` (300) | one long sleep |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
 //! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
@@ -41,6 +42,7 @@ use crate::sys;
 use crate::truth::{Line, Report, What};
 
 mod args;
+mod burst;
 mod cpu;
 mod exec;
 mod exits;
@@ -76,6 +78,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "ping-pong" => cpu::ping_pong(&args),
         "forks" => family::forks(&args),
         "children" => family::children(&args),
+        "burst" => burst::run(&args),
         "reuse" => family::reuse(&args),
         "pid-namespace" => family::pid_namespace(&args),
         "tree" => family::tree(&args),

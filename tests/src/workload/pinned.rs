@@ -1,5 +1,6 @@
 //! Workloads of which it is known what they wait for.
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,23 +8,31 @@ use super::args::Args;
 use super::{last_words, note, sleep_us};
 use crate::{counted, sys};
 
-/// `--count` threads that want the one CPU `--cpu` all the time. They put themselves before
-/// ordinary programs, so that what else the machine does hardly comes between.
+/// `--count` threads that want the one CPU `--cpu` all the time. With `--real-time 1` they give it
+/// to nobody but each other, whatever else the machine does.
 pub(crate) fn hogs(args: &Args) {
-    let (count, cpu, seconds) = (args.get("count", 2), args.get("cpu", 0), args.get("seconds", 0.5));
-    let length = Duration::from_secs_f64(seconds);
+    let (count, cpu, seconds) =
+        (args.get("count", 2), args.get("cpu", 0), args.get("seconds", 0.5));
+    let (length, real_time) = (Duration::from_secs_f64(seconds), args.get("real-time", 0) == 1);
+    let gate = Barrier::new(count + 1);
     thread::scope(|scope| {
         for _ in 0..count {
-            scope.spawn(move || {
+            scope.spawn(|| {
                 sys::pin(cpu);
-                // SAFETY: plain numbers. Without the right to do it, things stay as they are.
-                unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -15) };
+                if real_time {
+                    let priority = libc::sched_param { sched_priority: 1 };
+                    // SAFETY: the parameter lives past the call. Without the right to do it,
+                    // things stay as they are.
+                    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const priority) };
+                }
+                gate.wait();
                 let begin = Instant::now();
                 while begin.elapsed() < length {
                     std::hint::spin_loop();
                 }
             });
         }
+        gate.wait();
         println!("begun");
     });
     last_words(&args.report());

@@ -12,9 +12,9 @@ use io_uring::{IoUring, opcode, squeue, types};
 
 use super::args::Args;
 use super::{last_words, note};
+use crate::counted;
 use crate::sys::{self, Fork};
 use crate::truth::Report;
-use crate::counted;
 
 /// Payload and calls of one program, as it saw them itself.
 #[derive(Debug, Default, Clone, Copy)]
@@ -123,6 +123,11 @@ pub(crate) fn run(args: &Args) {
             let (a, b) = udp(family);
             datagrams(&a.into(), &b.into(), calls).say(&report, false);
         }
+        // IPv6 sockets that talk IPv4 underneath.
+        "udp-mapped" => {
+            let (a, b) = udp(46);
+            datagrams(&a.into(), &b.into(), calls).say(&report, false);
+        }
         "unix-datagrams" => {
             let (a, b) = UnixDatagram::pair().expect("a pair");
             datagrams(&a.into(), &b.into(), calls).say(&report, true);
@@ -144,16 +149,17 @@ pub(crate) fn run(args: &Args) {
     last_words(&report);
 }
 
+/// A free port of this machine, by IPv4, IPv6, or (46) IPv4 in the clothes of IPv6.
 fn here(family: u32) -> SocketAddr {
-    let here = if family == 6 {
-        IpAddr::V6(Ipv6Addr::LOCALHOST)
-    } else {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    let here = match family {
+        6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        46 => IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     (here, 0).into()
 }
 
-/// Two ends of a connection.
+/// Two ends of a TCP connection.
 fn tcp(family: u32) -> (OwnedFd, OwnedFd) {
     let listener = TcpListener::bind(here(family)).expect("a port");
     let one = TcpStream::connect(listener.local_addr().expect("its address")).expect("connecting");
@@ -371,6 +377,8 @@ fn errors(report: &Report, family: u32) {
 
     let (one, other) = udp(family);
     let fd = one.as_raw_fd();
+    let too_long = raw_send(fd, &[0; 70_000], 0).expect_err("too long for a datagram");
+    assert_eq!(too_long.raw_os_error(), Some(libc::EMSGSIZE));
     let (level, option) = match family {
         6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
         _ => (libc::IPPROTO_IP, libc::IP_RECVERR),
@@ -379,8 +387,6 @@ fn errors(report: &Report, family: u32) {
     // SAFETY: the option's value lives past the call and its true size is given.
     let done = unsafe { libc::setsockopt(fd, level, option, (&raw const on).cast(), 4) };
     assert_eq!(done, 0, "setsockopt: {}", io::Error::last_os_error());
-    let too_long = raw_send(fd, &[0; 70_000], 0).expect_err("too long for a datagram");
-    assert_eq!(too_long.raw_os_error(), Some(libc::EMSGSIZE));
     drop(other);
     count.sent(raw_send(fd, &[2; 77], 0).expect("a datagram to nobody"));
     super::sleep_us(5000);
