@@ -149,9 +149,17 @@ fn a_file_sent_without_a_buffer_is_counted() {
 }
 
 #[test]
-fn a_file_sent_by_one_call_is_one_call() {
+fn a_file_sent_by_one_call_counts_every_byte_and_a_call_for_each_piece() {
     require_bpf!();
-    exact!("sendfile"; "--chunk", "262144");
+    // The kernel gives a file to the socket in pieces, each of which it shows as a call.
+    let kib = scale(2048, 256).to_string();
+    let words = ["sockets", "--what", "sendfile", "--kib", &kib, "--chunk", "262144"];
+    let run = Run::workload(&words).finish();
+    run.assert_success();
+    let usage = &run.session().usage;
+    assert_eq!(usage.figure("net_tx_bytes"), Some(run.counted("net_tx_bytes")));
+    assert!(usage.figure("net_tx_ops") >= Some(run.counted("net_tx_ops")));
+    assert_eq!(usage.figure("net_rx_bytes"), Some(run.counted("net_rx_bytes")));
 }
 
 #[test]

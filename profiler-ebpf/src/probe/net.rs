@@ -100,7 +100,18 @@ macro_rules! receives {
     };
 }
 
-sends!(tcp_sendmsg(3), udp_sendmsg(3), udpv6_sendmsg(3), tcp_sendpage(5), udp_sendpage(5));
+sends!(tcp_sendmsg(3), udpv6_sendmsg(3), tcp_sendpage(5), udp_sendpage(5));
+
+/// `fexit/udp_sendmsg(sk, msg, size)`, for kernels without `sock_send_length`. For an IPv4 address on
+/// an IPv6 socket `udpv6_sendmsg` calls it, whose own end counts the call.
+#[fexit]
+pub fn udp_sendmsg(ctx: FExitContext) -> i32 {
+    if Socket(ctx.arg(0)).family() != AF_INET6 {
+        count(AF_INET, Direction::Sent, ctx.arg(3));
+    }
+    0
+}
+
 receives!(tcp_recvmsg, udp_recvmsg, udpv6_recvmsg);
 
 /// `fexit/tcp_splice_read(socket, position, pipe, length, flags)`, on every kernel.

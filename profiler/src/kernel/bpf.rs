@@ -105,7 +105,7 @@ pub(super) fn iterate(program: BorrowedFd<'_>, tasks: Tasks) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
     // SAFETY: integers only, for which zeros are a value.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
     bpf(

@@ -103,11 +103,12 @@ impl Btf {
                 None => (step, None),
             };
             let (member, target) = self.member_of(within, name)?;
-            place = Place { bit: place.bit + member.bit, bits: member.bits };
+            place = Place { bit: place.bit.checked_add(member.bit)?, bits: member.bits };
             within = self.resolved(target)?;
             if let Some(index) = index {
                 let (element, bytes) = self.element(within)?;
-                place.bit += 8 * bytes * index;
+                let skipped = bytes.checked_mul(index)?.checked_mul(8)?;
+                place.bit = place.bit.checked_add(skipped)?;
                 within = element;
             }
         }
@@ -165,7 +166,8 @@ impl Btf {
             if self.is_named(member, "")
                 && let Some((inner, target)) = self.member_of(self.resolved(target)?, name)
             {
-                return Some((Place { bit: place.bit + inner.bit, bits: inner.bits }, target));
+                let bit = place.bit.checked_add(inner.bit)?;
+                return Some((Place { bit, bits: inner.bits }, target));
             }
         }
         None
@@ -240,20 +242,14 @@ mod tests {
             vec![name("inner"), structure(2, 0), 16, name("a"), 1, 0, name("b"), 1, 64],
             vec![name("inner_t"), kind::TYPEDEF << 24, 2],
             vec![0, structure(2, 1), 16, name("flag"), 1, 1 << 24 | 3, name("deep"), 1, 64],
-            vec![
-                name("outer"),
-                structure(3, 0),
-                48,
-                name("first"),
-                1,
-                0,
-                0,
-                4,
-                64,
-                name("named"),
-                3,
-                192,
-            ],
+            vec![0, kind::ARRAY << 24, 0, 3, 1, 4],
+            [
+                [name("outer"), structure(3, 0), 96],
+                [name("first"), 1, 0],
+                [0, 4, 64],
+                [name("named"), 5, 192],
+            ]
+            .concat(),
         ]
         .concat();
         let length = 4 * types.len() as u32;

@@ -13,7 +13,7 @@ mod reader;
 mod running;
 mod tagging;
 
-pub use bpf::Tasks;
+pub use bpf::{Tasks, recursion_misses};
 pub use btf::{BTF_PATH, Btf};
 pub use features::{Feature, Presence, features, is_exact};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, ProgramCost};

@@ -83,8 +83,7 @@ pub struct LiveTask {
     pub spent: Spent,
     /// Requests at leaf devices that it started.
     pub device: DeviceUse,
-    /// Its address spaces: those of which it was the last user, and, in one task of each, the one
-    /// that it lives in.
+    /// Address spaces of which it was the last user; see [`Attribution::add_live_memory`].
     pub memory: MemoryUse,
 }
 
@@ -99,8 +98,7 @@ impl Attribution {
             .collect();
         for attempt in 1..=TRIES {
             snapshot.taken_ns = monotonic_ns();
-            let mut tasks = self.live_tasks(&open, snapshot.taken_ns);
-            self.add_live_memory(&mut tasks, snapshot.taken_ns);
+            let tasks = self.live_tasks(&open, snapshot.taken_ns);
             let (settled, moved): (Vec<_>, Vec<_>) =
                 open.into_iter().partition(|before| self.is_settled(before));
             let (settled, moved) = if attempt < TRIES {
@@ -124,6 +122,21 @@ impl Attribution {
             }
         }
         snapshot
+    }
+
+    /// Adds to a snapshot what live address spaces hold, each to one of the tasks that live in it.
+    pub fn add_live_memory(&self, snapshot: &mut Snapshot) {
+        let now_us = snapshot.taken_ns / 1000;
+        let mut spaces: HashMap<u64, MemoryUse> = (0..self.memory.len())
+            .filter_map(|index| self.memory.get(index))
+            .filter(|space| space.mm != 0)
+            .map(|space| (space.mm, space.held.up_to(now_us)))
+            .collect();
+        for task in &mut snapshot.tasks {
+            if let Some(memory) = spaces.remove(&task.mm) {
+                task.memory.add(&memory);
+            }
+        }
     }
 
     /// Block requests of a job that have begun and not been seen to complete.
@@ -197,20 +210,6 @@ impl Attribution {
                 LiveTask::of(&entry, now_ns)
             })
             .collect()
-    }
-
-    /// Adds what live address spaces hold, each to one of the tasks that live in it.
-    fn add_live_memory(&self, tasks: &mut [LiveTask], now_ns: u64) {
-        let mut spaces: HashMap<u64, MemoryUse> = (0..self.memory.len())
-            .filter_map(|index| self.memory.get(index))
-            .filter(|space| space.mm != 0)
-            .map(|space| (space.mm, space.held.up_to(now_ns / 1000)))
-            .collect();
-        for task in tasks {
-            if let Some(memory) = spaces.remove(&task.mm) {
-                task.memory.add(&memory);
-            }
-        }
     }
 
     /// Thread ids of the tasks on a CPU, in order, each with the job that held its CPU before.

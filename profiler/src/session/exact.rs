@@ -146,7 +146,8 @@ impl Meter for Exact {
 
     fn finish(mut self: Box<Self>) -> Measured {
         let unsettled = self.settle();
-        let snapshot = self.attribution.snapshot();
+        let mut snapshot = self.attribution.snapshot();
+        self.attribution.add_live_memory(&mut snapshot);
         let wall = self.began.elapsed();
         self.collect_ended(&snapshot.tasks);
         let mut spent = Spent::default();

@@ -1,5 +1,6 @@
 //! Other tools that answer a question of ours, run beside us where they are installed.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ impl Peer {
     /// `None` if it is not installed or attaches nothing within 15 s.
     #[must_use]
     pub fn start(command: &[&str], program: &str) -> Option<Self> {
-        let before = count(program);
+        let before = ids(program);
         let mut child = Command::new(command[0])
             .args(&command[1..])
             .stdin(Stdio::null())
@@ -25,7 +26,7 @@ impl Peer {
             .ok()?;
         let deadline = Instant::now() + Duration::from_secs(15);
         while Instant::now() < deadline && child.try_wait().ok()?.is_none() {
-            if count(program) > before {
+            if ids(program).difference(&before).next().is_some() {
                 // Loaded; give it the time to attach.
                 thread::sleep(Duration::from_millis(500));
                 return Some(Self(child));
@@ -39,9 +40,9 @@ impl Peer {
     }
 }
 
-fn count(program: &str) -> usize {
+fn ids(program: &str) -> BTreeSet<u32> {
     let programs = bpf::programs().unwrap_or_default();
-    programs.values().filter(|name| name.starts_with(program)).count()
+    programs.into_iter().filter(|(_, name)| name.starts_with(program)).map(|(id, _)| id).collect()
 }
 
 impl Drop for Peer {

@@ -23,28 +23,32 @@ struct Figures {
     program_ns: Vec<f64>,
 }
 
+/// Tools of the field that look at switches: name, command, the program that they load.
+const PEERS: [(&str, &[&str], &str); 2] = [
+    ("cpudist of libbpf-tools", &["cpudist", "999999", "1"], "sched_switch"),
+    (
+        "bpftrace, count switches by thread",
+        &["bpftrace", "-e", "tracepoint:sched:sched_switch { @[tid] = count(); }"],
+        "sched_switch",
+    ),
+];
+
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
     let pair = PingPong::new(0);
     pair.play(TURNS);
     let [mut nothing, mut empty, mut untagged, mut tagged] =
         std::array::from_fn(|_| Figures::default());
+    let mut peers = PEERS.map(|_| Vec::new());
     for _ in 0..rounds {
         nothing.switch_ns.push(pair.play(TURNS));
         with_empty(&pair, &mut empty);
         with_ours(&pair, false, &mut untagged);
         with_ours(&pair, true, &mut tagged);
+        for ((_, command, program), with) in PEERS.iter().zip(&mut peers) {
+            with.extend(with_peer(&pair, command, program));
+        }
     }
-    let peers = [
-        ("cpudist", &["cpudist", "999999", "1"][..], "sched_switch"),
-        (
-            "bpftrace, count a switch",
-            &["bpftrace", "-e", "tracepoint:sched:sched_switch { @[tid] = count(); }"][..],
-            "sched_switch",
-        ),
-    ];
-    let peers =
-        peers.map(|(name, command, program)| (name, with_peer(&pair, rounds, command, program)));
     report(&nothing, &empty, &untagged, &tagged, &peers);
 }
 
@@ -84,16 +88,9 @@ fn with_ours(pair: &PingPong, is_tagged: bool, figures: &mut Figures) {
     );
 }
 
-fn with_peer(pair: &PingPong, rounds: u32, command: &[&str], program: &str) -> Option<f64> {
-    let mut added = Vec::new();
-    for _ in 0..rounds.div_ceil(3) {
-        let before = pair.play(TURNS);
-        let peer = Peer::start(command, program)?;
-        let with = pair.play(TURNS);
-        drop(peer);
-        added.push(with - (before + pair.play(TURNS)) / 2.0);
-    }
-    Some(median(added))
+fn with_peer(pair: &PingPong, command: &[&str], program: &str) -> Option<f64> {
+    let _peer = Peer::start(command, program)?;
+    Some(pair.play(TURNS))
 }
 
 fn report(
@@ -101,12 +98,12 @@ fn report(
     empty: &Figures,
     untagged: &Figures,
     tagged: &Figures,
-    peers: &[(&str, Option<f64>)],
+    peers: &[Vec<f64>],
 ) {
-    let added = |figures: &Figures| {
-        let pairs = figures.switch_ns.iter().zip(&nothing.switch_ns);
-        median(pairs.map(|(with, without)| with - without).collect())
+    let over_nothing = |with: &[f64]| {
+        median(with.iter().zip(&nothing.switch_ns).map(|(with, without)| with - without).collect())
     };
+    let added = |figures: &Figures| over_nothing(&figures.switch_ns);
     let program = |figures: &Figures| median(figures.program_ns.clone());
     let over_empty = |figures: &Figures| (program(figures) - program(empty)) / program(empty);
     println!("a switch with nothing attached: {:.0} ns", median(nothing.switch_ns.clone()));
@@ -125,13 +122,12 @@ fn report(
             program(figures),
         );
     }
-    for (name, cost) in peers {
-        match cost {
-            None => println!("{name:<34}  not installed"),
-            Some(cost) => {
-                let ratio = added(tagged) / cost;
-                println!("{name:<34}{cost:>9.0} ns    ours / theirs: {ratio:.2}");
-            }
+    for ((name, ..), with) in PEERS.iter().zip(peers) {
+        if with.len() < nothing.switch_ns.len() {
+            println!("{name:<34}  not installed, or does not attach here");
+            continue;
         }
+        let cost = over_nothing(with);
+        println!("{name:<34}{cost:>9.0} ns    ours / theirs: {:.2}", added(tagged) / cost);
     }
 }

@@ -4,7 +4,8 @@
 //! 2. The leader of the main process ran, waited for a CPU, or waited for block I/O for half of the
 //!    wall time: the greatest of these. If it waited for a CPU behind its own threads, see 3 first.
 //! 3. The leader slept for half of it, and there were other threads: if those together spent half
-//!    of the wall time on CPU, in the run queue or in block I/O, the greatest of these.
+//!    of the wall time on CPU, in the run queue or in block I/O, the greatest of these; or no single
+//!    thing, if that is not half by itself.
 //! 4. The leader slept for half of it: waiting for something else.
 //! 5. Otherwise no single thing; the leader's parts are shown.
 //!
@@ -96,14 +97,17 @@ pub(super) fn bound(record: &RunRecord) -> Option<Bound<'_>> {
 
 /// The greatest of the parts that are not sleep.
 fn greatest([cpu, run_queue, block, _]: [f64; 4]) -> Option<(By, f64)> {
-    // Of equals the first is meant.
+    // Of equals the last one is taken: CPU before all.
     let parts = [(By::BlockIo, block), (By::RunQueue, run_queue), (By::Cpu, cpu)];
     parts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
+/// What several threads did together, if it is half of the wall time; `None` if they slept.
 fn together(parts: [f64; 4]) -> Option<(By, f64)> {
     let awake: f64 = parts.iter().take(3).sum();
-    greatest(parts).filter(|_| awake >= HALF)
+    let (by, share) = greatest(parts).filter(|_| awake >= HALF)?;
+    // Less than half is no bound, whatever they did besides at the same time.
+    Some(if share >= HALF { (by, share) } else { (By::Nothing(parts), share) })
 }
 
 /// The process that no other one of the run started; `None` unless there is exactly one.
@@ -159,7 +163,10 @@ impl Bound<'_> {
                     name(thread)
                 )
             }
-            (By::Sleep | By::Nothing(_), _) => String::new(),
+            (By::Nothing([cpu, queue, block, _]), _) => format!(
+                "no single thing: others used {cpu:.2} CPUs, {queue:.2} queued, {block:.2} in block I/O"
+            ),
+            (By::Sleep, _) => String::new(),
         }
     }
 }

@@ -49,6 +49,11 @@ fn what_a_sleeping_leader_waits_for_bounds_the_run() {
     assert_eq!(others([700, 100, 100, 5000]), "CPU: others used 0.70 CPUs while sh (100) waited");
     assert_eq!(others([300, 1900, 0, 0]), "CPU contention: on average 1.90 threads queued");
     assert_eq!(others([100, 0, 1250, 0]), "block I/O: 1.25 threads waited on average");
+    // Each of these is less than half, and they may have been at the same time.
+    assert_eq!(
+        others([360, 340, 0, 700]),
+        "no single thing: others used 0.36 CPUs, 0.34 queued, 0.00 in block I/O"
+    );
     // Together less than half: they slept too.
     assert_eq!(others([100, 100, 200, 9000]), "neither CPU nor disk: sh (100) slept 99 % of wall");
 }
