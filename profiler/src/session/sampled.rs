@@ -168,9 +168,10 @@ impl Sampled {
         }
         Self::sampled(Usage {
             wall_ns: u64::try_from(self.began.elapsed().as_nanos()).ok(),
-            tasks: Some(self.tasks.len() as u64),
-            tasks_peak: Some(self.live_peak),
-            processes: Some(self.processes.len() as u64),
+            // A command of ours was there, even if it ended before anybody looked.
+            tasks: Some(self.tasks.len().max(1) as u64),
+            tasks_peak: Some(self.live_peak.max(1)),
+            processes: Some(self.processes.len().max(1) as u64),
             // How much passed between the samples is not known, only that it may have.
             lost: BTreeMap::from([("not_sampled".to_owned(), 1)]),
             ..Usage::exact(&sum, &DeviceUse::default(), &self.known())
@@ -184,6 +185,7 @@ impl Meter for Sampled {
         self.began = Instant::now();
         let child = command.spawn()?;
         self.root = i32::try_from(child.id()).ok();
+        self.sample(false);
         Ok(child)
     }
 

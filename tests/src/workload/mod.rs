@@ -28,6 +28,7 @@
 //! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
 //! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
 //! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0) | threads that want the same CPU |
+//! | `memory` | `anonymous-mib`, `shared-mib`, `file-mib` (0), `ms` (5), `children` (0) | holds memory |
 //! | `sleep` | `ms` (300) | one long sleep |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
 //! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
@@ -48,6 +49,7 @@ mod exec;
 mod exits;
 mod family;
 mod files;
+mod memory;
 mod pinned;
 mod scale;
 mod sockets;
@@ -94,6 +96,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "files" => files::run(&args),
         "sockets" => sockets::run(&args),
         "hogs" => pinned::hogs(&args),
+        "memory" => memory::run(&args),
         "sleep" => pinned::sleep(&args),
         "many-threads" => scale::many_threads(&args),
         "wait-then-work" => scale::wait_then_work(&args),
