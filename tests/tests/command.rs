@@ -121,6 +121,24 @@ fn the_command_inherits_nothing_of_ours() {
 }
 
 #[test]
+fn a_signal_that_was_ignored_stays_ignored_for_the_command() {
+    require_bpf!();
+    let profiler = binaries::profiler().display().to_string();
+    let script = "trap '' HUP INT USR1; exec \"$0\" \"$@\"";
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", script, &profiler, "run", "--summary", "none", "--"])
+        .args(["grep", "SigIgn", "/proc/self/status"])
+        .output()
+        .expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mask = u64::from_str_radix(text.trim().rsplit('\t').next().unwrap_or(""), 16);
+    let mask = mask.unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGUSR1] {
+        assert_eq!(mask >> (signal - 1) & 1, 1, "signal {signal} of {mask:#x}");
+    }
+}
+
+#[test]
 fn no_thread_that_lives_on_makes_the_profiler_wait() {
     require_bpf!();
     // A daemon holds no output of ours here; the command is over at once.

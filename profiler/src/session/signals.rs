@@ -27,13 +27,15 @@ pub struct Signal {
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Takes the signals over, but for those that whoever started us wants ignored, as `nohup` does:
+    /// the command is to inherit that, and a handler of ours would undo it.
     ///
     /// # Errors
     /// What the system says.
     pub fn take() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        SignalDelivery::with_pipe(read, write, WithOrigin::default(), TAKEN).map(Self)
+        let wanted: Vec<i32> = TAKEN.into_iter().filter(|&signal| !is_ignored(signal)).collect();
+        SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted).map(Self)
     }
 
     /// What to poll for.
@@ -49,4 +51,13 @@ impl Signals {
             sent_to_us: matches!(origin.cause, Cause::Sent(Sent::User | Sent::TKill | Sent::Queue)),
         })
     }
+}
+
+/// Whether a signal is ignored by this process, and so by what it starts.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: zeros are a valid `sigaction`.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: asks only, into a valid place.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
+    asked == 0 && now.sa_sigaction == libc::SIG_IGN
 }
