@@ -167,7 +167,7 @@ fn per_cpu_offset() -> u64 {
 fn change_pages(space: &mut AddressSpace, change: u64, now_us: u64) {
     let inherited = space.inherited_pages;
     let (before, now) = add_pages(&mut space.held, change, now_us);
-    let own = |pages: u64| if pages > inherited { pages - inherited } else { 0 };
+    let own = |pages: u64| pages.saturating_sub(inherited);
     let change = own(now).wrapping_sub(own(before));
     if change != 0
         && let Some(held) = held_by_job(space.job)

@@ -125,7 +125,7 @@ fn a_signal_that_was_ignored_stays_ignored_for_the_command() {
     require_bpf!();
     let profiler = binaries::profiler().display().to_string();
     let script = "trap '' HUP INT USR1; exec \"$0\" \"$@\"";
-    let output = std::process::Command::new("/bin/sh")
+    let output = Command::new("/bin/sh")
         .args(["-c", script, &profiler, "run", "--summary", "none", "--"])
         .args(["grep", "SigIgn", "/proc/self/status"])
         .output()
