@@ -5,6 +5,7 @@ use std::process::Command;
 use profiler_tests::binaries;
 use profiler_tests::require_bpf;
 use profiler_tests::run::Run;
+use profiler_tests::scale;
 
 fn shell(script: &str) -> Run {
     Run::command(&["/bin/sh", "-c", script])
@@ -144,8 +145,13 @@ fn no_thread_that_lives_on_makes_the_profiler_wait() {
     // A daemon holds no output of ours here; the command is over at once.
     let begun = std::time::Instant::now();
     let workload = binaries::workload().display().to_string();
-    let script = format!("exec {workload} daemon --seconds 5 </dev/null >/dev/null 2>&1");
+    let seconds = scale(5, 20);
+    let script = format!("exec {workload} daemon --seconds {seconds} </dev/null >/dev/null 2>&1");
     let run = shell(&script).finish();
     run.assert_success();
-    assert!(begun.elapsed().as_secs() < 4, "waited for the daemon: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed().as_secs() < u64::from(seconds) - 1,
+        "waited for the daemon: {:?}",
+        begun.elapsed()
+    );
 }

@@ -31,7 +31,7 @@ pub(crate) struct Options {
 }
 
 /// A guest with all tests is given up on after this.
-const GUEST_LIMIT: Duration = Duration::from_secs(1200);
+const GUEST_LIMIT: Duration = Duration::from_secs(1800);
 
 /// Runs the stages and prints what came of them.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "all")]
     kernel: Wanted,
     /// Give up on a guest after so many seconds
-    #[arg(long, default_value_t = 1200)]
+    #[arg(long, default_value_t = 1800)]
     timeout: u64,
     /// Also take this program or file of the host, with the libraries it needs
     #[arg(long, value_name = "PATH")]
