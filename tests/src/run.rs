@@ -155,7 +155,7 @@ impl Run {
         if self.verb == "run" {
             command.arg("--").args(&self.command);
         }
-        let mut child = command
+        let mut child = sys::with_default_signals(&mut command)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -208,3 +208,21 @@ pub fn make_fifo(path: &Path) {
     let done = unsafe { libc::mkfifo(name.as_ptr(), 0o600) };
     assert_eq!(done, 0, "mkfifo {}: {}", path.display(), io::Error::last_os_error());
 }
+
+/// Lets a program find the usual signals at their defaults, whoever runs the tests and however:
+/// under `nohup`, say, it would find one ignored, and a shell cannot trap that.
+pub fn with_default_signals(command: &mut std::process::Command) -> &mut std::process::Command {
+    use std::os::unix::process::CommandExt as _;
+
+    const USUAL: [i32; 5] =
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1];
+    let reset = || {
+        for signal in USUAL {
+            // SAFETY: may be called between fork and exec, and these signals may have their defaults.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes only calls that are safe there.
+    unsafe { command.pre_exec(reset) }
+}
