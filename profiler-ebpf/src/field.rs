@@ -270,6 +270,7 @@ impl Task {
         let offset = TASK_COMM.load();
         let mut comm = [0; 16];
         if offset != MISSING {
+            // If it cannot be read the name stays empty, which is what is known of it then.
             // SAFETY: `comm` is an array of 16 bytes inside `task_struct`; the helper copies it.
             let _ = unsafe {
                 aya_ebpf::helpers::bpf_probe_read_kernel_buf(
