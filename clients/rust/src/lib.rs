@@ -1,0 +1,1 @@
+//! The protocol of a profiler agent, and a client for it.
