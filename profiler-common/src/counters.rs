@@ -146,6 +146,20 @@ macro_rules! each_observed {
     };
 }
 
+impl Observed {
+    /// How much each figure grew since `base`.
+    #[must_use]
+    #[inline(always)]
+    pub fn since(&self, base: &Self) -> Self {
+        macro_rules! grown {
+            ($($figure:ident,)*) => {
+                Self { $($figure: self.$figure.wrapping_sub(base.$figure)),* }
+            };
+        }
+        each_observed!(grown)
+    }
+}
+
 impl Spent {
     /// Adds what others spent.
     pub fn add(&mut self, other: &Self) {

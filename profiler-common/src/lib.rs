@@ -25,4 +25,4 @@ pub use event::TaskEnded;
 pub use job::{JobEntry, JobRef, Total};
 pub use memory::{AddressSpace, Held, MemoryUse, Pending};
 pub use session::{Lost, SessionState, TagMode, TagRequest};
-pub use task::{Comm, NO_ENTRY, Progress, TagState, TaskEntry, TaskTag};
+pub use task::{Comm, NO_ENTRY, Progress, Span, TagState, TaskEntry, TaskTag};

@@ -43,6 +43,9 @@ pub enum TagMode {
     Count = 1,
     /// Count only what the task starts from now on.
     Parent = 2,
+    /// As [`TagMode::Count`], for a thread of a process that others share: its address space is
+    /// not the job's, nor is that of threads that it starts.
+    Thread = 4,
     /// Stop: what the task spent so far goes to its job, and it starts nothing that counts.
     Remove = 3,
 }
@@ -67,4 +70,6 @@ pub struct TagRequest {
     pub ending: u64,
     /// Answer: tasks that could not be tagged for want of kernel memory.
     pub failed: u64,
+    /// Answer: index in `ENTRIES` of the last task that was tagged, or [`NO_ENTRY`](crate::NO_ENTRY).
+    pub entry: u64,
 }

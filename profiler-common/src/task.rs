@@ -27,21 +27,42 @@ pub enum TagState {
     Joining = 4,
 }
 
+/// [`Progress::mm`] of a task whose address space is not the job's: a thread that works for a job
+/// of its own in a process that others share.
+pub const SHARED_MEMORY: u64 = 1;
+
+/// A stretch of a task's life under one job: whose it is, and where the task's figures stood when
+/// it began. What the task spent for the job is how much they grew since then.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    /// [`JobRef`](crate::JobRef) of the job; 0 for none: the task is between two jobs.
+    pub job: u64,
+    /// Index into the `CONNECTORS` array.
+    pub connector: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
+    /// When it began (`CLOCK_MONOTONIC`).
+    pub began_ns: u64,
+    /// [`Progress::now`] then; all 0 for a task that was born into the job.
+    pub base: Counters,
+    /// [`Progress::observed`] then.
+    pub observed_base: Observed,
+}
+
 /// How far a task's accounting has come. All counters are absolute, as the kernel keeps them, so
 /// that a switch that nobody saw loses nothing: the next one makes up for it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
-    /// The kernel's counters when the task joined the job; all 0 for one born into it.
-    pub base: Counters,
     /// The kernel's counters at the last switch away from the task.
     pub now: Counters,
-    /// What the programs saw.
+    /// What the programs saw since the task joined its first job.
     pub observed: Observed,
     /// Requests at leaf devices that the task started. For its own list only: the job gets each
     /// when it completes, which may be after the task's end.
     pub device: DeviceUse,
-    /// Address of its address space, 0 if that is not counted.
+    /// Address of its address space, 0 if that is not counted, or [`SHARED_MEMORY`].
     pub mm: u64,
     /// Address spaces of which it was the last user.
     pub memory: MemoryUse,
@@ -53,50 +74,64 @@ pub struct Progress {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskTag {
-    /// [`JobRef`](crate::JobRef) of the job.
-    pub job: u64,
     /// A [`TagState`].
     pub state: u64,
     /// Index into the `ENTRIES` array, or [`NO_ENTRY`].
     pub entry: u32,
-    /// Index into the `CONNECTORS` array.
-    pub connector: u32,
     /// Process id of the parent when the task began to count.
     pub parent: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
-    /// When the task began to count (`CLOCK_MONOTONIC`).
-    pub began_ns: u64,
     /// `start_boottime` of the process.
     pub process_start_boottime_ns: u64,
-    /// The task's accounting while it has no entry.
+    /// Its job, while it has no entry.
+    pub span: Span,
+    /// The task's accounting, while it has no entry.
     pub progress: Progress,
 }
 
-/// One element of the `ENTRIES` array, which user space maps: a live task of some job. Written by
-/// the CPU that the task leaves, so there is one writer at a time.
+/// [`TaskEntry::current`] of a free entry.
+pub const FREE: u64 = 0;
+
+/// Added to [`TaskEntry::current`] when the task's figures begin to move to its job's total: from
+/// then on the span can be changed no more.
+pub const ENDING: u64 = 4;
+
+/// One element of the `ENTRIES` array, which user space maps: a live task of some job. Its progress
+/// is written by the CPU that the task leaves, so there is one writer at a time.
+///
+/// A task goes from one job to the next without a call into the kernel: the agent fills in the span
+/// that is not current, and makes it current by a compare-and-exchange. That fails if the task's end
+/// came first, which then is part of the former job.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskEntry {
-    /// [`JobRef`](crate::JobRef) of the task's job; 0 while the entry is free. Written last when
-    /// the entry is taken, first when it is given back.
-    pub job: u64,
+    /// Which of the spans is the current one, plus one; [`FREE`] while the entry is; [`ENDING`]
+    /// added at the task's end. Written last when the entry is taken, first when it is given back.
+    pub current: u64,
     /// Thread id.
     pub tid: u32,
     /// Process id: the thread id of the group's leader.
     pub pid: u32,
     /// Process id of the parent when the task began to count.
     pub parent: u32,
-    /// Index into the `CONNECTORS` array.
-    pub connector: u32,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: u32,
     /// `start_boottime`: with `tid` it identifies the task.
     pub start_boottime_ns: u64,
     /// `start_boottime` of the process: with `pid` it identifies the process.
     pub process_start_boottime_ns: u64,
-    /// When the task began to count (`CLOCK_MONOTONIC`).
-    pub began_ns: u64,
     /// The name that the task has now.
     pub comm: Comm,
+    /// Its job now, and its job before or after that.
+    pub spans: [Span; 2],
     /// Its accounting.
     pub progress: Progress,
+}
+
+impl TaskEntry {
+    /// The index in `spans` that `current` stands for.
+    #[must_use]
+    #[inline(always)]
+    pub const fn span_index(current: u64) -> usize {
+        (current.wrapping_sub(1) & 1) as usize
+    }
 }

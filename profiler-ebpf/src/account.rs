@@ -1,15 +1,16 @@
 //! The accounting itself: what a switch adds to a task, and what a task's end adds to its job.
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_query};
+use profiler_common::task::ENDING;
 use profiler_common::{
-    Counters, CpuEntry, JobRef, Observed, Progress, TagState, TaskEnded, TaskTag, Total,
+    Counters, CpuEntry, JobRef, Observed, Progress, Span, TagState, TaskEnded, TaskTag, Total,
 };
 
 use crate::atomic;
 use crate::field::Task;
 use crate::maps::{CONNECTORS, ENDED, JOBS};
 use crate::memory::move_out;
-use crate::task::{lost, progress_of, unlist};
+use crate::task::{accounting_of, entry_of, lost, unlist};
 
 /// Wakes the agent when the ring buffer is this full; until then it looks by itself.
 const WAKE_AT_BYTES: u64 = 64 * 1024;
@@ -59,22 +60,32 @@ pub fn end(task: Task, tag: &mut TaskTag, ending: TagState) {
     if before != TagState::Counted as u64 {
         return;
     }
+    if let Some(entry) = entry_of(tag.entry) {
+        // From here on the agent cannot give the task to another job.
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::fetch_add(&raw mut entry.current, ENDING) };
+    }
+    let (span, progress) = accounting_of(tag);
     // SAFETY: no arguments.
-    let life_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(tag.began_ns);
-    let (job, connector) = (JobRef(tag.job), tag.connector);
-    move_out(progress_of(tag));
-    let counted = job_total(job);
-    if let Some(total) = &counted {
-        begin_move(total);
-        add_spent(total, progress_of(tag), life_ns);
+    let life_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(span.began_ns);
+    let (job, connector) = (JobRef(span.job), span.connector);
+    move_out(progress);
+    if job.0 == 0 {
+        unlist(tag);
+        return;
+    }
+    let mut is_last = false;
+    if let Some(total) = &job_total(job) {
+        is_last = begin_move(total) == 1;
+        add_spent(total, span, progress, life_ns);
     } else {
         lost(|session| &raw mut session.lost.tasks_of_reused_slot);
     }
     if let Some(total) = CONNECTORS.get_ptr_mut(connector) {
         begin_move(&total);
-        add_spent(&total, progress_of(tag), life_ns);
+        add_spent(&total, span, progress, life_ns);
     }
-    report(task, tag, life_ns);
+    report(task, tag, life_ns, is_last);
     unlist(tag);
     if let Some(total) = job_total(job) {
         finish_move(total);
@@ -93,12 +104,13 @@ fn job_total(job: JobRef) -> Option<*mut Total> {
     (entry.job == job.0).then_some(&raw mut entry.total)
 }
 
+/// Returns how many tasks lived until now.
 #[inline(always)]
-fn begin_move(total: &*mut Total) {
+fn begin_move(total: &*mut Total) -> u64 {
     // SAFETY: an aligned field of a map value. With its result, the instruction orders memory.
     unsafe { atomic::fetch_add(&raw mut (**total).moves_begun, 1) };
     // SAFETY: as above.
-    unsafe { atomic::add(&raw mut (**total).tasks_live, u64::MAX) };
+    unsafe { atomic::fetch_add(&raw mut (**total).tasks_live, u64::MAX) }
 }
 
 #[inline(always)]
@@ -112,19 +124,20 @@ const OBSERVED: usize = size_of::<Observed>() / size_of::<u64>();
 
 /// Adds everything that a task spent. The structures hold nothing but `u64`, so a loop serves.
 #[inline(always)]
-fn add_spent(total: &*mut Total, progress: &Progress, life_ns: u64) {
+fn add_spent(total: &*mut Total, span: &Span, progress: &Progress, life_ns: u64) {
     // SAFETY: a field of a map value.
     let ended = unsafe { &raw mut (**total).ended };
-    let (base, now) = (words(&progress.base), words(&progress.now));
+    let (base, now) = (words(&span.base), words(&progress.now));
     for figure in 0..COUNTERS {
         // SAFETY: inside `counters`, which is as long as `base` and `now`.
         unsafe { add_to(ended.cast(), figure, grown(base, now, figure)) };
     }
     // SAFETY: a field of a map value.
     let observed = unsafe { &raw mut (*ended).observed };
+    let (base, now) = (words(&span.observed_base), words(&progress.observed));
     for figure in 0..OBSERVED {
-        // SAFETY: inside both.
-        unsafe { add_to(observed.cast(), figure, words(&progress.observed).add(figure).read()) };
+        // SAFETY: inside all three.
+        unsafe { add_to(observed.cast(), figure, grown(base, now, figure)) };
     }
     // SAFETY: an aligned field of a map value.
     unsafe { atomic::add(&raw mut (*ended).life_ns, life_ns) };
@@ -153,10 +166,10 @@ unsafe fn add_to(sums: *mut u64, figure: usize, value: u64) {
     }
 }
 
-/// Tells the agent of a task's end. The message is put together in place: it would take half of the
+/// Tells the agent of a task's end, at once if it was the job's last task. The message is put together in place: it would take half of the
 /// stack that a program has.
 #[inline(always)]
-fn report(task: Task, tag: &mut TaskTag, life_ns: u64) {
+fn report(task: Task, tag: &mut TaskTag, life_ns: u64, is_last: bool) {
     let Some(mut slot) = ENDED.reserve::<TaskEnded>(0) else {
         lost(|session| &raw mut session.lost.ends_unlisted);
         return;
@@ -164,26 +177,31 @@ fn report(task: Task, tag: &mut TaskTag, life_ns: u64) {
     let event = slot.as_mut_ptr();
     // SAFETY: the reserved message, every field of which is written here or below.
     let event = unsafe { &mut *event };
-    event.job = tag.job;
     event.tid = task.tid();
     event.pid = task.pid();
     event.parent = tag.parent;
     event.exit_code = task.exit_code();
     event.start_boottime_ns = task.start_boottime_ns();
     event.process_start_boottime_ns = tag.process_start_boottime_ns;
-    event.began_ns = tag.began_ns;
     event.comm = task.comm();
     event.spent.life_ns = life_ns;
-    let progress = progress_of(tag);
+    let (span, progress) = accounting_of(tag);
+    event.job = span.job;
+    event.began_ns = span.began_ns;
     let to = (&raw mut event.spent.counters).cast::<u64>();
     for figure in 0..COUNTERS {
         // SAFETY: inside `counters`, which is as long as `base` and `now`.
-        unsafe { to.add(figure).write(grown(words(&progress.base), words(&progress.now), figure)) };
+        unsafe { to.add(figure).write(grown(words(&span.base), words(&progress.now), figure)) };
     }
-    event.spent.observed = progress.observed;
+    let to = (&raw mut event.spent.observed).cast::<u64>();
+    let (base, now) = (words(&span.observed_base), words(&progress.observed));
+    for figure in 0..OBSERVED {
+        // SAFETY: inside all three.
+        unsafe { to.add(figure).write(grown(base, now, figure)) };
+    }
     event.device = progress.device;
     event.memory = progress.memory;
-    slot.submit(wake_flag());
+    slot.submit(if is_last { BPF_RB_FORCE_WAKEUP } else { wake_flag() });
 }
 
 /// Many short tasks must not wake the agent each: it polls, and is woken only when it lags.

@@ -9,6 +9,7 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use profiler_common::field::MISSING;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES, MEMORY_BITS, SHARED_PAGES};
+use profiler_common::task::SHARED_MEMORY;
 use profiler_common::{AddressSpace, Held, JobRef, Progress};
 
 use crate::atomic;
@@ -65,7 +66,7 @@ pub fn move_in(task: Task, job: JobRef, progress: &mut Progress, origin: Origin)
 #[inline(always)]
 pub fn move_out(progress: &mut Progress) {
     let mm = progress.mm;
-    if mm == 0 {
+    if mm == 0 || mm == SHARED_MEMORY {
         return;
     }
     progress.mm = 0;

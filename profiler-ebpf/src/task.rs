@@ -2,7 +2,10 @@
 
 use aya_ebpf::bindings::{BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_task_storage_get};
-use profiler_common::{JobRef, NO_ENTRY, Progress, SessionState, TagState, TaskEntry, TaskTag};
+use profiler_common::task::{FREE, SHARED_MEMORY};
+use profiler_common::{
+    JobRef, NO_ENTRY, Progress, SessionState, Span, TagState, TaskEntry, TaskTag,
+};
 
 use crate::atomic;
 use crate::field::Task;
@@ -43,8 +46,19 @@ pub struct Newcomer {
     pub joining: Joining,
     /// Whether it is a process of its own, and not one more thread.
     pub is_process: bool,
-    /// Where its address space comes from; nothing if it is somebody's of no job.
-    pub memory: Option<Origin>,
+    /// Whether its address space is the job's, and where that comes from.
+    pub memory: Home,
+}
+
+/// Whether a task's address space is its job's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// It is.
+    Its(Origin),
+    /// Lent by somebody of no job, until the task calls `exec`.
+    Lent,
+    /// Shared with threads that work for others.
+    Shared,
 }
 
 /// What became of the wish to tag a task.
@@ -83,25 +97,25 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
         }
         return claim;
     };
-    tag.job = job.0;
-    tag.connector = connector;
     tag.parent = task.parent();
     tag.process_start_boottime_ns = task.leader().start_boottime_ns();
+    tag.span = Span { job: job.0, connector, ..Span::default() };
+    tag.progress = Progress::default();
     match joining {
-        Joining::AtBirth => {
-            tag.began_ns = task.start_time_ns();
-            tag.progress = Progress::default();
-        }
+        Joining::AtBirth => tag.span.began_ns = task.start_time_ns(),
         Joining::Later => {
             // SAFETY: no arguments.
-            tag.began_ns = unsafe { bpf_ktime_get_ns() };
+            tag.span.began_ns = unsafe { bpf_ktime_get_ns() };
             let now = task.counters();
-            tag.progress = Progress { base: now, now, ..Progress::default() };
+            tag.span.base = now;
+            tag.progress.now = now;
         }
     }
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
-    if let Some(origin) = memory {
-        move_in(task, job, progress_of(tag), origin);
+    match memory {
+        Home::Its(origin) => move_in(task, job, accounting_of(tag).1, origin),
+        Home::Shared => accounting_of(tag).1.mm = SHARED_MEMORY,
+        Home::Lent => {}
     }
     count_in(job, connector, is_process);
     tag.state = TagState::Counted as u64;
@@ -113,20 +127,27 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
 pub fn become_parent(task: Task, job: JobRef, connector: u32) -> Claim {
     let (claim, tag) = claim(task);
     let Some(tag) = tag else { return claim };
-    tag.job = job.0;
-    tag.connector = connector;
+    tag.span = Span { job: job.0, connector, ..Span::default() };
     tag.entry = NO_ENTRY;
     tag.state = TagState::Parent as u64;
     claim
 }
 
-/// Where the accounting of a task stands: in its entry, or in its tag if it has none.
+/// A task's job, and where its accounting stands: in its entry, or in its tag if it has none.
 #[inline(always)]
-pub fn progress_of(tag: &mut TaskTag) -> &mut Progress {
+pub fn accounting_of(tag: &mut TaskTag) -> (&mut Span, &mut Progress) {
     match entry_of(tag.entry) {
-        Some(entry) => &mut entry.progress,
-        None => &mut tag.progress,
+        Some(entry) => (current_span(&mut entry.spans, entry.current), &mut entry.progress),
+        None => (&mut tag.span, &mut tag.progress),
     }
+}
+
+/// The span that `current` says. Two places, told apart by a branch: the verifier follows that at
+/// less cost than an index.
+#[inline(always)]
+pub fn current_span(spans: &mut [Span; 2], current: u64) -> &mut Span {
+    let [first, second] = spans;
+    if TaskEntry::span_index(current) == 0 { first } else { second }
 }
 
 /// An entry by its index.
@@ -142,7 +163,7 @@ pub fn entry_of(index: u32) -> Option<&'static mut TaskEntry> {
 pub fn unlist(tag: &mut TaskTag) {
     if let Some(entry) = entry_of(tag.entry) {
         // SAFETY: an aligned field of a map value.
-        unsafe { atomic::exchange(&raw mut entry.job, 0) };
+        unsafe { atomic::exchange(&raw mut entry.current, FREE) };
         // The stack is as large as the array, so it always has room.
         let _ = FREE_ENTRIES.push(tag.entry, 0);
     }
@@ -158,15 +179,14 @@ fn list(task: Task, tag: &TaskTag) -> Option<u32> {
     entry.tid = task.tid();
     entry.pid = task.pid();
     entry.parent = tag.parent;
-    entry.connector = tag.connector;
     entry.start_boottime_ns = task.start_boottime_ns();
     entry.process_start_boottime_ns = tag.process_start_boottime_ns;
-    entry.began_ns = tag.began_ns;
     entry.comm = task.comm();
+    entry.spans[0] = tag.span;
     entry.progress = tag.progress;
     // SAFETY: an aligned field of a map value. Readers take the entry for free until now, and an
     // exchange orders what was written before it.
-    unsafe { atomic::exchange(&raw mut entry.job, tag.job) };
+    unsafe { atomic::exchange(&raw mut entry.current, 1) };
     note_running(task, entry.tid);
     Some(index)
 }

@@ -11,13 +11,14 @@ use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS, device};
 use profiler_common::latency::bucket;
+use profiler_common::task::FREE;
 use profiler_common::{DeviceUse, JobEntry, JobRef, RequestOwner, TagState, TaskTag};
 
 use crate::atomic;
 use crate::field::{Opaque, Request, Task};
 use crate::maps::{DEVICES, JOBS, REQUESTS};
 use crate::table::{find, find_or_take, give_back};
-use crate::task::{entry_of, lost, tag_of};
+use crate::task::{accounting_of, entry_of, lost, tag_of};
 
 /// Major number of loop devices, whose I/O shows again at the device under their file.
 const LOOP_MAJOR: u32 = 7;
@@ -54,19 +55,24 @@ fn start(request: Request) {
         give_back(owner);
     }
     let Some((tag, device)) = charged_to(task, request) else { return };
+    let entry = tag.entry;
+    let span = accounting_of(tag).0;
+    if span.job == 0 {
+        return;
+    }
     let Some(owner) = find_or_take(&REQUESTS, REQUESTS_BITS, key) else {
         lost(|session| &raw mut session.lost.requests_unowned);
         return;
     };
     // SAFETY: an element of the array that is ours until the request completes.
     let owner = unsafe { &mut *owner };
-    owner.job = tag.job;
+    owner.job = span.job;
     // SAFETY: no arguments. The request's own time stamp is set later on some kernels.
     owner.started_ns = unsafe { bpf_ktime_get_ns() };
     owner.task_start_boottime_ns = task.start_boottime_ns();
     owner.tid = task.tid();
-    owner.entry = tag.entry;
-    owner.connector = tag.connector;
+    owner.entry = entry;
+    owner.connector = span.connector;
     owner.device = device;
 }
 
@@ -133,7 +139,7 @@ fn complete(request: Request, owner: &RequestOwner, bytes: u32, is_last: bool) {
     }
     // The task's own list, if it still lives.
     if let Some(task) = entry_of(owner.entry)
-        && task.job == owner.job
+        && task.current != FREE
         && task.tid == owner.tid
         && task.start_boottime_ns == owner.task_start_boottime_ns
     {

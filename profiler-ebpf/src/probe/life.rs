@@ -2,12 +2,13 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
+use profiler_common::task::SHARED_MEMORY;
 use profiler_common::{JobRef, TagState, TaskEntry};
 
 use crate::account::end;
 use crate::field::Task;
 use crate::memory::{Origin, move_in, move_out};
-use crate::task::{Joining, Newcomer, entry_of, join, progress_of, tag_of};
+use crate::task::{Home, Joining, Newcomer, accounting_of, entry_of, join, tag_of};
 
 /// Flags of `clone(2)`.
 const CLONE_VM: u64 = 0x100;
@@ -22,11 +23,17 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     let Some(tag) = tag_of(Task::current()) else { return 0 };
     if tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64 {
         let flags: u64 = ctx.arg(1);
+        let is_parent = tag.state == TagState::Parent as u64;
+        let (span, progress) = accounting_of(tag);
+        let (job, connector) = (JobRef(span.job), span.connector);
+        if job.0 == 0 {
+            return 0;
+        }
         let memory = match flags & CLONE_VM {
-            0 => Some(Origin::Copied),
-            // Lent by a parent that does not count itself: not the job's.
-            _ if tag.state == TagState::Parent as u64 => None,
-            _ => Some(Origin::Own),
+            0 => Home::Its(Origin::Copied),
+            _ if is_parent => Home::Lent,
+            _ if progress.mm == SHARED_MEMORY => Home::Shared,
+            _ => Home::Its(Origin::Own),
         };
         let newcomer = Newcomer {
             task: Task(ctx.arg(0)),
@@ -34,7 +41,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
             is_process: flags & CLONE_THREAD == 0,
             memory,
         };
-        join(newcomer, JobRef(tag.job), tag.connector);
+        join(newcomer, job, connector);
     }
     0
 }
@@ -48,13 +55,13 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
     if tag.state != TagState::Counted as u64 {
         return 0;
     }
-    let job = JobRef(tag.job);
     if let Some(entry) = entry_of(tag.entry) {
         rename(task, ctx.arg(1), entry);
     }
-    let progress = progress_of(tag);
+    let (span, progress) = accounting_of(tag);
+    let job = JobRef(span.job);
     let memory = task.memory().map_or(0, |memory| memory.address(task.tid()));
-    if memory != progress.mm {
+    if memory != progress.mm && progress.mm != SHARED_MEMORY {
         move_out(progress);
         move_in(task, job, progress, Origin::Own);
     }

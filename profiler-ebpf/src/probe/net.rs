@@ -10,7 +10,7 @@ use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
 use profiler_common::{Observed, TagState};
 
 use crate::field::{Socket, Task};
-use crate::task::{progress_of, tag_of};
+use crate::task::{accounting_of, tag_of};
 
 /// The caller looked without taking, and will come again.
 const MSG_PEEK: u32 = 0x2;
@@ -37,7 +37,7 @@ fn count(family: u16, direction: Direction, result: i32) {
     if tag.state != TagState::Counted as u64 {
         return;
     }
-    let seen: &mut Observed = &mut progress_of(tag).observed;
+    let seen: &mut Observed = &mut accounting_of(tag).1.observed;
     let bytes = result as u64;
     match (family, direction) {
         (AF_INET | AF_INET6, Direction::Sent) => {

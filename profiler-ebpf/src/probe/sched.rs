@@ -11,7 +11,7 @@ use profiler_common::TagState;
 use crate::account::{end, leave_cpu};
 use crate::field::Task;
 use crate::maps::CPUS;
-use crate::task::{progress_of, tag_of};
+use crate::task::{accounting_of, tag_of};
 
 /// `TASK_DEAD` in the kernel's `include/linux/sched.h`: the task will never run again.
 const TASK_DEAD: u64 = 0x80;
@@ -29,9 +29,10 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     if let Some(tag) = tag_of(prev)
         && tag.state == TagState::Counted as u64
     {
-        job = tag.job;
         let (is_preempted, state) = (ctx.arg::<u64>(0) & 1 == 1, ctx.arg::<u64>(3));
-        leave_cpu(prev, job, progress_of(tag), cpu, state != 0 && !is_preempted);
+        let (span, progress) = accounting_of(tag);
+        job = span.job;
+        leave_cpu(prev, job, progress, cpu, state != 0 && !is_preempted);
         if state & TASK_DEAD != 0 {
             end(prev, tag, TagState::Ended);
         }

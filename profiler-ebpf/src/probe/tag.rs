@@ -10,7 +10,7 @@ use crate::account::end;
 use crate::field::{Opaque, Task};
 use crate::maps::REQUEST;
 use crate::memory::Origin;
-use crate::task::{Claim, Joining, Newcomer, become_parent, join, progress_of, tag_of};
+use crate::task::{Claim, Home, Joining, Newcomer, accounting_of, become_parent, join, tag_of};
 
 /// `struct bpf_iter__task` of the kernel: what an iterator over tasks gets at each step.
 #[repr(C)]
@@ -48,13 +48,19 @@ pub extern "C" fn tag_task(ctx: *const TaskIteration) -> i32 {
         } else {
             Joining::Later
         };
-        let newcomer = Newcomer { task, joining, is_process, memory: Some(Origin::Own) };
+        let memory = if request.mode == TagMode::Thread as u32 {
+            Home::Shared
+        } else {
+            Home::Its(Origin::Own)
+        };
+        let newcomer = Newcomer { task, joining, is_process, memory };
         answer(request, join(newcomer, job, connector));
-        if task.is_dead()
-            && let Some(tag) = tag_of(task)
-        {
-            // It made its last switch while we tagged it: nobody else will add it up.
-            end(task, tag, TagState::Ended);
+        if let Some(tag) = tag_of(task) {
+            request.entry = u64::from(tag.entry);
+            if task.is_dead() {
+                // It made its last switch while we tagged it: nobody else will add it up.
+                end(task, tag, TagState::Ended);
+            }
         }
     }
     0
@@ -65,7 +71,7 @@ fn remove(task: Task, request: &mut TagRequest) {
     if let Some(tag) = tag_of(task)
         && (tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64)
     {
-        progress_of(tag).now = task.counters();
+        accounting_of(tag).1.now = task.counters();
         end(task, tag, TagState::Off);
         request.changed += 1;
     } else {

@@ -4,6 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -38,12 +39,15 @@ macro_rules! plain {
     };
 }
 plain!(
+    u64,
     profiler_common::AddressSpace,
     profiler_common::CpuEntry,
     profiler_common::DeviceTotal,
     profiler_common::JobEntry,
+    profiler_common::Progress,
     profiler_common::RequestOwner,
     profiler_common::SessionState,
+    profiler_common::Span,
     profiler_common::TagRequest,
     profiler_common::TaskEntry,
     profiler_common::TaskEnded,
@@ -77,6 +81,37 @@ impl<T: Plain> MappedArray<T> {
     pub(super) fn get(&self, index: u32) -> Option<T> {
         // SAFETY: inside the mapping, aligned, and any bit pattern is a `T`.
         self.place(index).map(|place| unsafe { place.read_volatile() })
+    }
+
+    /// Copies a part of an element out: the one at this offset. `None` past the end of either.
+    #[must_use]
+    pub(super) fn part<U: Plain>(&self, index: u32, offset: usize) -> Option<U> {
+        // SAFETY: inside the mapping and aligned, as `part_place` made sure.
+        self.part_place(index, offset).map(|place| unsafe { place.read_volatile() })
+    }
+
+    /// Replaces a part of an element. Nothing happens past the end of either.
+    pub(super) fn set_part<U: Plain>(&mut self, index: u32, offset: usize, value: U) {
+        if let Some(place) = self.part_place(index, offset) {
+            // SAFETY: inside the mapping and aligned, as `part_place` made sure.
+            unsafe { place.write_volatile(value) };
+        }
+    }
+
+    /// A figure that both sides change. `None` past the end of the array or the element.
+    #[must_use]
+    pub(super) fn shared(&self, index: u32, offset: usize) -> Option<&AtomicU64> {
+        let place = self.part_place(index, offset)?;
+        // SAFETY: aligned, and mapped for as long as `self` lives.
+        Some(unsafe { AtomicU64::from_ptr(place.as_ptr()) })
+    }
+
+    fn part_place<U: Plain>(&self, index: u32, offset: usize) -> Option<NonNull<U>> {
+        let is_inside = offset + size_of::<U>() <= size_of::<T>();
+        let is_aligned = offset.is_multiple_of(align_of::<U>());
+        let place = self.place(index).filter(|_| is_inside && is_aligned)?;
+        // SAFETY: inside the element.
+        Some(unsafe { place.byte_add(offset) }.cast())
     }
 
     /// Replaces an element. Nothing happens past the end.

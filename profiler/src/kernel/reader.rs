@@ -5,10 +5,12 @@
 //! per job or task; a few are per CPU that is busy with one.
 
 use std::collections::HashMap;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 
+use profiler_common::task::FREE;
 use profiler_common::{
-    Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Spent, TaskEnded, TaskEntry,
+    Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Progress, Span, Spent, TaskEnded,
+    TaskEntry,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -199,17 +201,47 @@ impl Attribution {
         let used = self.session.get(0).map_or(0, |session| session.entries_used);
         let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
         (0..used)
-            .filter_map(|index| self.entries.get(index))
-            .filter(|entry| is_wanted(entry.job))
-            .map(|mut entry| {
-                let left = entry.progress.now;
-                if let Ok(at) = running.binary_search_by_key(&entry.tid, |&(tid, _)| tid) {
-                    add_running_slice(&mut entry, running[at].1);
+            .filter_map(|index| self.listed(index, &is_wanted))
+            .map(|mut task| {
+                let left = task.progress.now;
+                if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
+                    add_running_slice(&mut task, running[at].1);
                 }
-                add_block_wait(&mut entry, &left, now_ns);
-                LiveTask::of(&entry, now_ns)
+                add_block_wait(&mut task.progress, &left, now_ns);
+                LiveTask::of(&task, now_ns)
             })
             .collect()
+    }
+
+    /// A live task of a job that is wanted. The parts of the entry that say nothing of its job now
+    /// are not even looked at: there may be tens of thousands.
+    fn listed(&self, index: u32, is_wanted: impl Fn(u64) -> bool) -> Option<Listed> {
+        let current: u64 = self.entries.part(index, offset_of!(TaskEntry, current))?;
+        if current == FREE {
+            return None;
+        }
+        let spans = offset_of!(TaskEntry, spans) + TaskEntry::span_index(current) * size_of::<Span>();
+        let job: u64 = self.entries.part(index, spans + offset_of!(Span, job))?;
+        if !is_wanted(job) {
+            return None;
+        }
+        let part = |offset| self.entries.part::<u64>(index, offset);
+        let halves = |offset| part(offset).map(|both| (both as u32, (both >> 32) as u32));
+        let (tid, pid) = halves(offset_of!(TaskEntry, tid))?;
+        let (parent, _) = halves(offset_of!(TaskEntry, parent))?;
+        let mut comm = [0; 16];
+        comm[..8].copy_from_slice(&part(offset_of!(TaskEntry, comm))?.to_ne_bytes());
+        comm[8..].copy_from_slice(&part(offset_of!(TaskEntry, comm) + 8)?.to_ne_bytes());
+        Some(Listed {
+            tid,
+            pid,
+            parent,
+            start_boottime_ns: part(offset_of!(TaskEntry, start_boottime_ns))?,
+            process_start_boottime_ns: part(offset_of!(TaskEntry, process_start_boottime_ns))?,
+            comm,
+            span: self.entries.part(index, spans)?,
+            progress: self.entries.part(index, offset_of!(TaskEntry, progress))?,
+        })
     }
 
     /// Thread ids of the tasks on a CPU, in order, each with the job that held its CPU before.
@@ -224,15 +256,27 @@ impl Attribution {
     }
 }
 
+/// What an entry says of a live task of some job.
+struct Listed {
+    tid: u32,
+    pid: u32,
+    parent: u32,
+    start_boottime_ns: u64,
+    process_start_boottime_ns: u64,
+    comm: Comm,
+    span: Span,
+    progress: Progress,
+}
+
 /// What the task's next switch will do, for the figures that move while it runs.
-fn add_running_slice(entry: &mut TaskEntry, before: u64) {
-    let Some(Counters { cpu_ns, run_queue_ns, .. }) = charged_now(entry.pid, entry.tid) else {
+fn add_running_slice(task: &mut Listed, before: u64) {
+    let Some(Counters { cpu_ns, run_queue_ns, .. }) = charged_now(task.pid, task.tid) else {
         return;
     };
-    let progress = &mut entry.progress;
+    let progress = &mut task.progress;
     // If the task has left the CPU since, its entry may be ahead of what we just read.
     let waited = run_queue_ns.saturating_sub(progress.now.run_queue_ns);
-    if before == entry.job {
+    if before == task.span.job {
         progress.observed.run_queue_self_ns += waited;
     } else if before != 0 {
         progress.observed.run_queue_managed_ns += waited;
@@ -243,8 +287,7 @@ fn add_running_slice(entry: &mut TaskEntry, before: u64) {
 
 /// What the task's next switch will add for the wait for I/O that it left the CPU for: `left` is
 /// where its counters stood then.
-fn add_block_wait(entry: &mut TaskEntry, left: &Counters, now_ns: u64) {
-    let progress = &mut entry.progress;
+fn add_block_wait(progress: &mut Progress, left: &Counters, now_ns: u64) {
     if progress.blocked_since_ns != 0 {
         let since = progress.now.since(left);
         let passed = now_ns.saturating_sub(progress.blocked_since_ns);
@@ -274,24 +317,24 @@ impl JobSnapshot {
 }
 
 impl LiveTask {
-    fn of(entry: &TaskEntry, now_ns: u64) -> Self {
-        let progress = &entry.progress;
+    fn of(task: &Listed, now_ns: u64) -> Self {
+        let (span, progress) = (&task.span, &task.progress);
         Self {
-            job: JobRef(entry.job),
-            tid: entry.tid,
-            pid: entry.pid,
-            parent: entry.parent,
-            start_boottime_ns: entry.start_boottime_ns,
-            process_start_boottime_ns: entry.process_start_boottime_ns,
-            began_ns: entry.began_ns,
-            comm: entry.comm,
+            job: JobRef(span.job),
+            tid: task.tid,
+            pid: task.pid,
+            parent: task.parent,
+            start_boottime_ns: task.start_boottime_ns,
+            process_start_boottime_ns: task.process_start_boottime_ns,
+            began_ns: span.began_ns,
+            comm: task.comm,
             mm: progress.mm,
             device: progress.device,
             memory: progress.memory,
             spent: Spent {
-                counters: progress.now.since(&progress.base),
-                observed: progress.observed,
-                life_ns: now_ns.saturating_sub(entry.began_ns),
+                counters: progress.now.since(&span.base),
+                observed: progress.observed.since(&span.observed_base),
+                life_ns: now_ns.saturating_sub(span.began_ns),
             },
         }
     }
