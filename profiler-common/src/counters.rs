@@ -161,6 +161,20 @@ impl Observed {
 }
 
 impl Spent {
+    /// The figures one after another, as they lie in memory.
+    pub fn words(&self) -> impl Iterator<Item = u64> {
+        let counters = &self.counters;
+        let observed = &self.observed;
+        macro_rules! values {
+            ($($counter:ident,)*) => { [$(counters.$counter),*] };
+        }
+        macro_rules! seen {
+            ($($figure:ident,)*) => { [$(observed.$figure),*] };
+        }
+        let (counters, observed) = (each_counter!(values), each_observed!(seen));
+        counters.into_iter().chain(observed).chain([self.life_ns])
+    }
+
     /// Adds what others spent.
     pub fn add(&mut self, other: &Self) {
         self.counters.add(&other.counters);

@@ -12,7 +12,7 @@ use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
 use profiler_common::memory::MEMORY_BITS;
 use profiler_common::{
-    AddressSpace, CpuEntry, DeviceTotal, JobEntry, Pending, RequestOwner, SessionState, TagRequest,
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Name, Pending, RequestOwner, SessionState, TagRequest,
     TaskEntry, TaskTag, Total,
 };
 
@@ -38,6 +38,14 @@ pub static JOBS: Array<JobEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// Connectors: the same sums per type of job, over all jobs past and present.
 #[map]
 pub static CONNECTORS: Array<Total> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Names of connectors, under the same index. The agent's alone: it finds them here after a restart.
+#[map]
+pub static NAMES: Array<Name> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Leases, under the index of their job. The agent's alone, as `NAMES`.
+#[map]
+pub static LEASES: Array<LeaseEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// One element: high-water mark and losses. Written by eBPF, read by the agent.
 #[map]

@@ -2,9 +2,12 @@
 //! often the kernel skipped a program. Layouts are those of the kernel's `uapi/linux/bpf.h`, which
 //! never change; the kernel takes a shorter `union bpf_attr` as one that ends in zeros.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info};
 
@@ -43,6 +46,14 @@ struct LinkCreate {
 struct IterCreate {
     link_fd: u32,
     flags: u32,
+}
+
+/// `BPF_OBJ_*` of `union bpf_attr`.
+#[repr(C)]
+struct Object {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
 }
 
 /// `info` of `union bpf_attr`.
@@ -106,6 +117,14 @@ pub(super) fn iterate(program: BorrowedFd<'_>, tasks: Tasks) -> io::Result<()> {
 /// # Errors
 /// What the kernel says.
 pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+    program_info(program).map(|info| info.recursion_misses)
+}
+
+/// What the kernel says of a program.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     // SAFETY: integers only, for which zeros are a value.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
     bpf(
@@ -116,5 +135,26 @@ pub fn recursion_misses(program: BorrowedFd<'_>) -> io::Result<u64> {
             info: std::ptr::from_mut(&mut info).expose_provenance() as u64,
         },
     )?;
-    Ok(info.recursion_misses)
+    Ok(info)
+}
+
+/// Gives a map, a program or a link a name in bpffs, under which it outlives us.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let bpf_fd = object.as_raw_fd().cast_unsigned();
+    let pathname = path.as_ptr().expose_provenance() as u64;
+    bpf(bpf_cmd::BPF_OBJ_PIN, &Object { pathname, bpf_fd, file_flags: 0 }).map(drop)
+}
+
+/// Opens what was pinned.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let pathname = path.as_ptr().expose_provenance() as u64;
+    bpf_open(bpf_cmd::BPF_OBJ_GET, &Object { pathname, bpf_fd: 0, file_flags: 0 })
 }

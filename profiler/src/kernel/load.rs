@@ -1,22 +1,21 @@
 //! Loading the eBPF object and attaching its programs.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
-use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
-use profiler_common::memory::MEMORY_BITS;
 use profiler_common::{
-    AddressSpace, CpuEntry, DeviceTotal, JobEntry, Lost, RequestOwner, SessionState, TagRequest,
-    TaskEntry, Total,
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Lost, Name, RequestOwner,
+    SessionState, TagRequest, TaskEntry, Total,
 };
 
-use super::bpf::recursion_misses;
+use super::bpf::{program_info, recursion_misses};
 use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
@@ -32,7 +31,7 @@ pub const OBJECT: &[u8] = include_bytes_aligned!(env!("PROFILER_EBPF_OBJECT"));
 /// How much is kept in the kernel. What does not fit is counted as lost, by cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// Live tasks that show while they live; 448 bytes each.
+    /// Live tasks that show while they live; 832 bytes each.
     pub tasks: u32,
     /// Jobs at once; 2 KiB each.
     pub jobs: u32,
@@ -79,6 +78,14 @@ pub enum LoadError {
         /// What the kernel said.
         reason: String,
     },
+    /// Nothing can outlive us.
+    #[error("cannot keep eBPF programs in {folder}: {reason}; is bpffs mounted at /sys/fs/bpf?")]
+    Pin {
+        /// Where.
+        folder: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
     /// A map could not be used.
     #[error("cannot use the eBPF map {name}: {reason}")]
     Map {
@@ -90,13 +97,14 @@ pub enum LoadError {
 }
 
 /// Loaded and attached programs, with their maps. Dropping it, or the process's end however it
-/// comes, takes everything off the kernel again.
+/// comes, takes everything off the kernel again, unless it is pinned.
 pub struct Attribution {
-    pub(super) ebpf: Ebpf,
     pub(super) cpus: MappedArray<CpuEntry>,
     pub(super) entries: MappedArray<TaskEntry>,
     pub(super) jobs: MappedArray<JobEntry>,
     pub(super) connectors: MappedArray<Total>,
+    pub(super) names: MappedArray<Name>,
+    pub(super) leases: MappedArray<LeaseEntry>,
     pub(super) session: MappedArray<SessionState>,
     pub(super) request: MappedArray<TagRequest>,
     pub(super) ended: RingBuf<MapData>,
@@ -104,6 +112,10 @@ pub struct Attribution {
     pub(super) memory: MappedArray<AddressSpace>,
     pub(super) requests: MappedArray<RequestOwner>,
     pub(super) attached: Attached,
+    /// Every program that is loaded, by name.
+    pub(super) programs: BTreeMap<String, OwnedFd>,
+    /// Job slots that are free, the one to take next at the end.
+    pub(super) free_jobs: Vec<u32>,
 }
 
 impl Attribution {
@@ -112,33 +124,61 @@ impl Attribution {
     /// # Errors
     /// Where BPF is not permitted or this kernel lacks what we need; the text says which.
     pub fn load(capacity: Capacity) -> Result<Self, LoadError> {
+        Self::load_into(capacity, |_, _| Ok(()))
+    }
+
+    /// As [`Attribution::load`]; `pin` is called for each map that user space reads, while it is
+    /// still a map and not a mapping.
+    pub(super) fn load_into(
+        capacity: Capacity,
+        mut pin: impl FnMut(&str, BorrowedFd<'_>) -> Result<(), LoadError>,
+    ) -> Result<Self, LoadError> {
         let kernel = btf::Btf::read(Path::new(BTF_PATH)).map_err(LoadError::Btf)?;
         let offsets = Offsets::of(&kernel);
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
-        let cpus = possible_cpus()?;
-        let mut ebpf = object(&btf, &offsets, capacity, cpus)?;
+        let mut ebpf = object(&btf, &offsets, capacity, possible_cpus()?)?;
         load_iterator(&mut ebpf, &btf)?;
         let mut attached = probe::attach(&mut ebpf, &kernel, &btf)?;
-        attached.known.run_queue = offsets.has(&["TASK_RUN_DELAY"]);
-        attached.known.block_wait = offsets.has(&["TASK_IN_IOWAIT"]);
-        attached.known.storage = offsets.has(&["TASK_READ_BYTES", "TASK_LOGICAL_READ_BYTES"]);
+        note_fields(&mut attached.known, &offsets);
         // Their memory is needed no more, and is much: give it back before the maps take theirs.
         drop((kernel, btf));
         trim_heap();
-        let ended = take(&mut ebpf, "ENDED")?;
+        let programs = loaded_programs(&ebpf)?;
+        let mut maps = |name: &'static str| {
+            let (Map::Array(data) | Map::RingBuf(data)) = take(&mut ebpf, name)? else {
+                return Err(LoadError::Map { name, reason: "of another type".into() });
+            };
+            pin(name, data.fd().as_fd())?;
+            data.fd().as_fd().try_clone_to_owned().map_err(map_error(name))
+        };
+        Self::of(&mut maps, attached, programs)
+    }
+
+    /// Maps what user space reads, whichever way its descriptors come.
+    pub(super) fn of(
+        maps: &mut dyn FnMut(&'static str) -> Result<OwnedFd, LoadError>,
+        attached: Attached,
+        programs: BTreeMap<String, OwnedFd>,
+    ) -> Result<Self, LoadError> {
+        let ended = MapData::from_fd(maps("ENDED")?).map_err(map_error("ENDED"))?;
+        let jobs: MappedArray<JobEntry> = mapped(maps, "JOBS")?;
+        let is_free = |slot: &u32| jobs.get(*slot).is_some_and(|entry| entry.job == 0);
         Ok(Self {
+            free_jobs: (0..jobs.len()).rev().filter(is_free).collect(),
             attached,
-            devices: mapped(&mut ebpf, "DEVICES", 1 << DEVICES_BITS)?,
-            memory: mapped(&mut ebpf, "MEMORY", 1 << MEMORY_BITS)?,
-            requests: mapped(&mut ebpf, "REQUESTS", 1 << REQUESTS_BITS)?,
-            cpus: mapped(&mut ebpf, "CPUS", cpus)?,
-            entries: mapped(&mut ebpf, "ENTRIES", capacity.tasks)?,
-            jobs: mapped(&mut ebpf, "JOBS", capacity.jobs)?,
-            connectors: mapped(&mut ebpf, "CONNECTORS", capacity.connectors)?,
-            session: mapped(&mut ebpf, "SESSION", 1)?,
-            request: mapped(&mut ebpf, "REQUEST", 1)?,
-            ended: RingBuf::try_from(ended).map_err(map_error("ENDED"))?,
-            ebpf,
+            programs,
+            devices: mapped(maps, "DEVICES")?,
+            memory: mapped(maps, "MEMORY")?,
+            requests: mapped(maps, "REQUESTS")?,
+            cpus: mapped(maps, "CPUS")?,
+            entries: mapped(maps, "ENTRIES")?,
+            jobs,
+            connectors: mapped(maps, "CONNECTORS")?,
+            names: mapped(maps, "NAMES")?,
+            leases: mapped(maps, "LEASES")?,
+            session: mapped(maps, "SESSION")?,
+            request: mapped(maps, "REQUEST")?,
+            ended: RingBuf::try_from(Map::RingBuf(ended)).map_err(map_error("ENDED"))?,
         })
     }
 
@@ -165,13 +205,7 @@ impl Attribution {
     /// # Errors
     /// What the kernel says.
     pub fn missed_events(&self) -> io::Result<u64> {
-        let mut misses = 0;
-        for (_, program) in self.ebpf.programs() {
-            if let Ok(fd) = program.fd() {
-                misses += recursion_misses(fd.as_fd())?;
-            }
-        }
-        Ok(misses)
+        self.programs.values().map(|program| recursion_misses(program.as_fd())).sum()
     }
 
     /// What a program cost so far. The kernel counts only while its BPF statistics are enabled
@@ -179,13 +213,14 @@ impl Attribution {
     ///
     /// # Errors
     /// What the kernel says, and for a program that is not loaded.
-    pub fn cost(&self, program: &str) -> Result<ProgramCost, ProgramError> {
-        let program = self.ebpf.program(program).ok_or(ProgramError::NotLoaded)?;
-        let info = program.info()?;
-        Ok(ProgramCost { run_time: info.run_time(), runs: info.run_count() })
+    pub fn cost(&self, program: &str) -> io::Result<ProgramCost> {
+        let program = self.programs.get(program).ok_or(io::ErrorKind::NotFound)?;
+        let info = program_info(program.as_fd())?;
+        Ok(ProgramCost { run_time: Duration::from_nanos(info.run_time_ns), runs: info.run_cnt })
     }
 
-    /// A descriptor that becomes readable when many ends of tasks wait to be looked at.
+    /// A descriptor that becomes readable when many ends of tasks wait to be looked at, or the last
+    /// one of a job does.
     #[must_use]
     pub fn ended_fd(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
@@ -208,7 +243,9 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("ENTRIES", capacity.tasks)
         .map_max_entries("FREE_ENTRIES", capacity.tasks)
         .map_max_entries("JOBS", capacity.jobs)
+        .map_max_entries("LEASES", capacity.jobs)
         .map_max_entries("CONNECTORS", capacity.connectors)
+        .map_max_entries("NAMES", capacity.connectors)
         .map_max_entries("ENDED", capacity.ended_bytes);
     let device_mapper = probe::device_mapper_major();
     loader.override_global("DEVICE_MAPPER_MAJOR", &device_mapper, true);
@@ -258,17 +295,33 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
 }
 
 fn mapped<T: Plain>(
-    ebpf: &mut Ebpf,
+    maps: &mut dyn FnMut(&'static str) -> Result<OwnedFd, LoadError>,
     name: &'static str,
-    elements: u32,
 ) -> Result<MappedArray<T>, LoadError> {
-    let Map::Array(data) = take(ebpf, name)? else {
-        return Err(LoadError::Map { name, reason: "not an array".into() });
-    };
-    MappedArray::new(data.fd().as_fd(), elements).map_err(map_error(name))
+    let map = MapData::from_fd(maps(name)?).map_err(map_error(name))?;
+    let info = map.info().map_err(map_error(name))?;
+    if info.value_size() as usize != size_of::<T>() {
+        return Err(LoadError::Map { name, reason: "its elements have another size".into() });
+    }
+    MappedArray::new(map.fd().as_fd(), info.max_entries()).map_err(map_error(name))
 }
 
-fn map_error<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> LoadError {
+/// Which figures the kernel's fields give.
+pub(super) fn note_fields(known: &mut Known, offsets: &Offsets) {
+    known.run_queue = offsets.has(&["TASK_RUN_DELAY"]);
+    known.block_wait = offsets.has(&["TASK_IN_IOWAIT"]);
+    known.storage = offsets.has(&["TASK_READ_BYTES", "TASK_LOGICAL_READ_BYTES"]);
+}
+
+fn loaded_programs(ebpf: &Ebpf) -> Result<BTreeMap<String, OwnedFd>, LoadError> {
+    let loaded = ebpf.programs().filter_map(|(name, program)| Some((name, program.fd().ok()?)));
+    loaded
+        .map(|(name, fd)| Ok((name.to_owned(), fd.as_fd().try_clone_to_owned()?)))
+        .collect::<io::Result<_>>()
+        .map_err(map_error("programs"))
+}
+
+pub(super) fn map_error<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> LoadError {
     move |error| LoadError::Map { name, reason: error.to_string() }
 }
 
@@ -287,12 +340,4 @@ fn possible_cpus() -> Result<u32, LoadError> {
         name: "CPUS",
         reason: format!("{path}: {error}"),
     })
-}
-
-/// The loaded iterator, for [`super::tagging`].
-pub(super) fn tag_program(ebpf: &Ebpf) -> Option<&Iter> {
-    match ebpf.program(TAG_PROGRAM)? {
-        Program::Iter(program) => Some(program),
-        _ => None,
-    }
 }

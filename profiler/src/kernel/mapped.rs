@@ -41,9 +41,13 @@ macro_rules! plain {
 plain!(
     u64,
     profiler_common::AddressSpace,
+    profiler_common::Counters,
     profiler_common::CpuEntry,
     profiler_common::DeviceTotal,
     profiler_common::JobEntry,
+    profiler_common::LeaseEntry,
+    profiler_common::Name,
+    profiler_common::Observed,
     profiler_common::Progress,
     profiler_common::RequestOwner,
     profiler_common::SessionState,
@@ -104,6 +108,15 @@ impl<T: Plain> MappedArray<T> {
         let place = self.part_place(index, offset)?;
         // SAFETY: aligned, and mapped for as long as `self` lives.
         Some(unsafe { AtomicU64::from_ptr(place.as_ptr()) })
+    }
+
+    /// Figures that follow each other, and that both sides change.
+    #[must_use]
+    pub(super) fn shared_words(&self, index: u32, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let is_inside = offset + count * size_of::<u64>() <= size_of::<T>();
+        let first = self.shared(index, offset).filter(|_| is_inside)?;
+        // SAFETY: inside the element, aligned, and mapped for as long as `self` lives.
+        Some(unsafe { std::slice::from_raw_parts(first, count) })
     }
 
     fn part_place<U: Plain>(&self, index: u32, offset: usize) -> Option<NonNull<U>> {

@@ -5,19 +5,25 @@
 mod bpf;
 mod btf;
 mod features;
+mod leases;
 mod load;
 mod mapped;
 mod offsets;
 pub mod probe;
+mod pins;
 mod reader;
 mod running;
+mod spans;
 mod tagging;
 
 pub use bpf::{Tasks, recursion_misses};
 pub use btf::{BTF_PATH, Btf};
 pub use features::{Feature, Presence, features, is_exact};
+pub use leases::{padded, text};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, ProgramCost};
 pub use offsets::{Field, Offsets};
 pub(crate) use reader::monotonic_ns;
+pub use pins::{PIN_ROOT, Pins};
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
+pub use spans::{Ended, Worker};
 pub use tagging::{JobError, TagError, Tagged};

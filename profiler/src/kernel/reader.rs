@@ -93,11 +93,26 @@ impl Attribution {
     /// Reads all figures. No task is counted twice or missed, whatever ends meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let taken = (0..self.jobs.len()).filter(|slot| {
+            self.jobs.part(*slot, offset_of!(JobEntry, job)).is_some_and(|job: u64| job != 0)
+        });
+        self.snapshot_of(taken.filter_map(|slot| self.jobs.get(slot)).collect())
+    }
+
+    /// Reads the figures of one job, if it has its slot. While none of its tasks lives that takes no
+    /// look at others' tasks.
+    #[must_use]
+    pub fn job(&self, job: JobRef) -> Option<(JobSnapshot, Vec<LiveTask>)> {
+        let entry = self.jobs.get(job.slot()).filter(|entry| entry.job == job.0)?;
+        if entry.total.tasks_live == 0 && self.is_settled(&entry) {
+            return Some((JobSnapshot::of(&entry), Vec::new()));
+        }
+        let snapshot = self.snapshot_of(vec![entry]);
+        snapshot.jobs.first().map(|found| (*found, snapshot.tasks))
+    }
+
+    fn snapshot_of(&self, mut open: Vec<JobEntry>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let mut open: Vec<JobEntry> = (0..self.jobs.len())
-            .filter_map(|slot| self.jobs.get(slot))
-            .filter(|j| j.job != 0)
-            .collect();
         for attempt in 1..=TRIES {
             snapshot.taken_ns = monotonic_ns();
             let tasks = self.live_tasks(&open, snapshot.taken_ns);

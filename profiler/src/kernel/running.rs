@@ -20,7 +20,7 @@ pub(super) fn charged_now(pid: u32, tid: u32) -> Option<Counters> {
 }
 
 /// Reads the process's CPU clock for its effect on the kernel's counters.
-fn bring_up_to_date(pid: u32) {
+pub(super) fn bring_up_to_date(pid: u32) {
     // `CPUCLOCK_SCHED` of the process `pid`, as the kernel's `posix-timers.h` encodes it; the same
     // as `clock_getcpuclockid(3)` returns.
     const CPUCLOCK_SCHED: libc::clockid_t = 2;

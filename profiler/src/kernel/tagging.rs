@@ -1,13 +1,18 @@
 //! Jobs and their tasks: taking a job slot, putting tags on tasks, giving the slot back.
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::AsFd;
 
 use profiler_common::{JobEntry, JobRef, TagMode, TagRequest};
 
 use super::bpf::{Tasks, iterate};
-use super::load::{Attribution, tag_program};
+use super::load::{Attribution, TAG_PROGRAM};
 use super::reader::monotonic_ns;
+use super::running::bring_up_to_date;
+
+/// How often tasks are looked for that were born while others were taken off their job.
+const MOST_ROUNDS: u32 = 100;
 
 /// Why a job could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,9 @@ pub enum TagError {
     /// It is ending: a zombie, or on its way there.
     #[error("it is ending")]
     Ending,
+    /// It works for another job.
+    #[error("it works for another job")]
+    Taken,
     /// The kernel had no memory for a tag.
     #[error("the kernel had no memory to tag {0} tasks")]
     NoMemory(u64),
@@ -44,6 +52,8 @@ pub struct Tagged {
     pub changed: u64,
     /// Tasks that already were as asked.
     pub unchanged: u64,
+    /// Index of the entry of the last one that was changed.
+    pub(super) entry: Option<u32>,
 }
 
 impl Attribution {
@@ -55,12 +65,9 @@ impl Attribution {
         if connector >= self.connectors.len() {
             return Err(JobError::Connector(connector));
         }
-        let (slot, generation) = (0..self.jobs.len())
-            .filter_map(|slot| self.jobs.get(slot).map(|entry| (slot, entry)))
-            .find(|(_, entry)| entry.job == 0)
-            .map(|(slot, entry)| (slot, entry.last_generation.wrapping_add(1).max(1)))
-            .ok_or(JobError::Full(self.jobs.len()))?;
-        let job = JobRef::new(slot, generation);
+        let slot = self.free_jobs.pop().ok_or(JobError::Full(self.jobs.len()))?;
+        let last_generation = self.jobs.get(slot).map_or(0, |entry| entry.last_generation);
+        let job = JobRef::new(slot, last_generation.wrapping_add(1).max(1));
         self.jobs.set(slot, JobEntry::new(Some(job), connector, 0));
         Ok(job)
     }
@@ -68,9 +75,33 @@ impl Attribution {
     /// Gives a job's slot back. Tasks of the job that still run are charged to nobody from now on,
     /// and counted as lost when they end.
     pub fn end_job(&mut self, job: JobRef) {
-        if self.jobs.get(job.slot()).is_some_and(|entry| entry.job == job.0) {
+        if self.jobs.part(job.slot(), offset_of!(JobEntry, job)) == Some(job.0) {
+            self.free_jobs.push(job.slot());
             self.jobs.set(job.slot(), JobEntry::new(None, 0, job.generation()));
         }
+    }
+
+    /// Takes all tasks off a job: what they spent so far is part of its total. Tasks that are born
+    /// meanwhile are looked for until none is left.
+    ///
+    /// # Errors
+    /// As for [`Attribution::tag`]; a task that ends meanwhile is no error.
+    pub fn untag_all(&mut self, job: JobRef) -> Result<(), TagError> {
+        for _ in 0..MOST_ROUNDS {
+            let tasks = self.job(job).map(|(_, tasks)| tasks).unwrap_or_default();
+            if tasks.is_empty() {
+                break;
+            }
+            for task in tasks {
+                // What it runs right now is part of what it spent.
+                bring_up_to_date(task.pid);
+                match self.tag(Tasks::Thread(task.tid), job, TagMode::Remove) {
+                    Ok(_) | Err(TagError::Gone | TagError::Ending) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Changes the tags of the given tasks.
@@ -98,7 +129,7 @@ impl Attribution {
         }
     }
 
-    fn request_tags(
+    pub(super) fn request_tags(
         &mut self,
         tasks: Tasks,
         job: JobRef,
@@ -109,8 +140,7 @@ impl Attribution {
         let mode = mode as u32;
         let request = TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
         self.request.set(0, request);
-        let program = tag_program(&self.ebpf).and_then(|program| program.fd().ok());
-        let Some(program) = program else {
+        let Some(program) = self.programs.get(TAG_PROGRAM) else {
             return Err(TagError::Kernel(io::ErrorKind::NotFound.into()));
         };
         iterate(program.as_fd(), tasks).map_err(|error| match error.raw_os_error() {
@@ -122,7 +152,11 @@ impl Attribution {
             TagRequest { failed: 1.., .. } => Err(TagError::NoMemory(answer.failed)),
             TagRequest { changed: 0, unchanged: 0, ending: 0, .. } => Err(TagError::Gone),
             TagRequest { changed: 0, unchanged: 0, .. } => Err(TagError::Ending),
-            _ => Ok(Tagged { changed: answer.changed, unchanged: answer.unchanged }),
+            _ => Ok(Tagged {
+                changed: answer.changed,
+                unchanged: answer.unchanged,
+                entry: u32::try_from(answer.entry).ok(),
+            }),
         }
     }
 }

@@ -10,6 +10,7 @@ mod memory;
 mod net;
 mod sched;
 
+use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
@@ -86,20 +87,29 @@ impl Hook {
         }
     }
 
-    fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
+    fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<FdLink, LoadError> {
         let name = self.name();
-        let attached: Result<(), ProgramError> = match self {
+        let attached: Result<FdLink, ProgramError> = match self {
             Self::Tracepoint(_) => {
                 let program: &mut BtfTracePoint = program(ebpf, name)?;
-                program.load(name, btf).and_then(|()| program.attach().map(drop))
+                program
+                    .load(name, btf)
+                    .and_then(|()| program.attach())
+                    .and_then(|link| program.take_link(link).map(FdLink::from))
             }
             Self::Entry(_) => {
                 let program: &mut FEntry = program(ebpf, name)?;
-                program.load(name, btf).and_then(|()| program.attach().map(drop))
+                program
+                    .load(name, btf)
+                    .and_then(|()| program.attach())
+                    .and_then(|link| program.take_link(link).map(FdLink::from))
             }
             Self::Exit(_) | Self::ExitIfThere(_) => {
                 let program: &mut FExit = program(ebpf, name)?;
-                program.load(name, btf).and_then(|()| program.attach().map(drop))
+                program
+                    .load(name, btf)
+                    .and_then(|()| program.attach())
+                    .and_then(|link| program.take_link(link).map(FdLink::from))
             }
         };
         attached.map_err(|error| refused(&error, |reason| LoadError::Program { name, reason }))
@@ -121,6 +131,8 @@ impl Group {
 pub(super) struct Attached {
     /// The figures that there are.
     pub(super) known: Known,
+    /// The hooks that programs are attached to, for as long as these links are open or pinned.
+    pub(super) links: Vec<(&'static str, FdLink)>,
     /// Hooks that the kernel has and refused, and why.
     pub(super) missing: Vec<(Hook, &'static Group, LoadError)>,
 }
@@ -139,9 +151,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<At
             continue;
         };
         let mut is_complete = true;
+        let mut links = Vec::new();
         for hook in way.iter().filter(|hook| hook.is_there(kernel)) {
             match hook.attach(ebpf, btf) {
-                Ok(()) => {}
+                Ok(link) => links.push((hook.name(), link)),
                 Err(error) if group.is_required => return Err(error),
                 Err(error) => {
                     is_complete &= !hook.is_needed();
@@ -151,12 +164,29 @@ pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<At
         }
         if is_complete {
             note(&mut all.known, group, way);
+            all.links.append(&mut links);
         } else {
             // The rest of a way that does not lead there would only cost time.
+            drop(links);
             way.iter().for_each(|hook| hook.detach(ebpf));
         }
     }
     Ok(all)
+}
+
+/// The figures that hooks of these names give, where they were attached by a former process.
+pub(super) fn known_by(kernel: &btf::Btf, is_attached: impl Fn(&str) -> bool) -> Known {
+    let mut known = Known::default();
+    for group in GROUPS {
+        let ways = group.way(kernel);
+        let is_complete = |way: &&[Hook]| {
+            way.iter().all(|hook| !hook.is_needed() || is_attached(hook.name()))
+        };
+        if let Some(way) = ways.filter(is_complete) {
+            note(&mut known, group, way);
+        }
+    }
+    known
 }
 
 fn note(known: &mut Known, group: &Group, way: &[Hook]) {

@@ -1,0 +1,187 @@
+//! A thread that works for one job after another: what each is charged, and that nothing is lost.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use profiler::kernel::{Attribution, Capacity, TagError};
+use profiler_common::JobRef;
+use profiler_tests::require_bpf;
+use profiler_tests::sys::{self, Pid};
+use profiler_tests::truth::Figures;
+
+fn load() -> Attribution {
+    let capacity = Capacity { tasks: 256, jobs: 4, connectors: 2, ended_bytes: 1 << 16 };
+    Attribution::load(capacity).expect("the kernel half")
+}
+
+/// A thread of ours that works when it is told to, and waits otherwise.
+struct Hand {
+    tid: Pid,
+    orders: Option<Sender<Duration>>,
+    done: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hand {
+    fn hire() -> Self {
+        let (orders, to_do) = channel::<Duration>();
+        let (tell, done) = channel();
+        let (tell_id, id) = channel();
+        let thread = thread::spawn(move || {
+            tell_id.send(sys::gettid()).expect("somebody listens");
+            for order in to_do {
+                let begin = Instant::now();
+                while begin.elapsed() < order {}
+                tell.send(()).expect("somebody listens");
+            }
+        });
+        let tid = id.recv().expect("its id");
+        Self { tid, orders: Some(orders), done, thread: Some(thread) }
+    }
+
+    fn tid(&self) -> u32 {
+        u32::try_from(self.tid).expect("a thread id")
+    }
+
+    /// Works, and is asleep again when this returns.
+    fn work(&self, ms: u64) {
+        self.orders.as_ref().expect("hired").send(Duration::from_millis(ms)).expect("it listens");
+        self.done.recv().expect("it answers");
+        self.rest();
+    }
+
+    fn rest(&self) {
+        let stat = format!("/proc/self/task/{}/stat", self.tid);
+        let asleep = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
+        while !asleep() {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+
+    fn truth(&self) -> Figures {
+        self.rest();
+        Figures::read(sys::getpid(), self.tid)
+    }
+
+    fn fire(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("its end");
+        }
+    }
+}
+
+fn cpu(attribution: &Attribution, job: JobRef) -> u64 {
+    let snapshot = attribution.snapshot();
+    let ended = snapshot.jobs.iter().find(|found| found.job == job).expect("the job").ended;
+    let live = snapshot.tasks.iter().filter(|task| task.job == job);
+    ended.counters.cpu_ns + live.map(|task| task.spent.counters.cpu_ns).sum::<u64>()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(5), "waited too long until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
+    require_bpf!();
+    let mut attribution = load();
+    let mut hand = Hand::hire();
+    let [first, second] = [0, 1].map(|c| attribution.begin_job(c).expect("a job"));
+    hand.work(3);
+    let begin = hand.truth();
+    let worker = attribution.enlist(hand.tid(), first).expect("a tag").expect("an entry");
+    hand.work(20);
+    let middle = hand.truth();
+    let spent = attribution.reassign(&worker, Some(second)).expect("it lives");
+    assert_eq!(Some(spent.counters.cpu_ns), grown(&middle, &begin), "the first part");
+    assert_eq!(cpu(&attribution, first), spent.counters.cpu_ns, "of the first job");
+    hand.work(10);
+    let end = hand.truth();
+    let spent = attribution.reassign(&worker, None).expect("it lives");
+    assert_eq!(Some(spent.counters.cpu_ns), grown(&end, &middle), "the second part");
+    hand.work(5);
+    assert_eq!(cpu(&attribution, second), spent.counters.cpu_ns, "nothing for time between jobs");
+    assert_eq!(cpu(&attribution, first), grown(&middle, &begin).expect("known"), "as before");
+
+    let third = attribution.begin_job(0).expect("a job");
+    let before = hand.truth();
+    attribution.reassign(&worker, Some(third)).expect("it lives");
+    hand.work(7);
+    let at_least = grown(&hand.truth(), &before).expect("known");
+    hand.fire();
+    wait_until("it ended", || {
+        let snapshot = attribution.snapshot();
+        snapshot.jobs.iter().any(|job| job.job == third && job.tasks_live == 0)
+    });
+    let total = cpu(&attribution, third);
+    assert!((at_least..at_least + 2_000_000).contains(&total), "{total} of {at_least}");
+    assert_eq!(attribution.connector(0).expect("a connector").ended.counters.cpu_ns
+        , cpu(&attribution, first) + total, "what the connector's jobs spent");
+    assert_eq!(attribution.lost(), Default::default(), "lost");
+}
+
+#[test]
+fn a_thread_that_ended_is_given_to_no_job() {
+    require_bpf!();
+    let mut attribution = load();
+    let mut hand = Hand::hire();
+    let [first, second] = [0, 1].map(|c| attribution.begin_job(c).expect("a job"));
+    let worker = attribution.enlist(hand.tid(), first).expect("a tag").expect("an entry");
+    hand.fire();
+    wait_until("it ended", || !attribution.is_alive(&worker));
+    attribution.reassign(&worker, Some(second)).expect_err("it ended");
+    let snapshot = attribution.snapshot();
+    let counts: Vec<_> = snapshot.jobs.iter().map(|job| (job.tasks, job.tasks_live)).collect();
+    assert_eq!(counts, [(1, 0), (0, 0)], "threads of both jobs");
+}
+
+#[test]
+fn a_thread_of_one_job_cannot_be_taken_by_another() {
+    require_bpf!();
+    let mut attribution = load();
+    let hand = Hand::hire();
+    let [first, second] = [0, 1].map(|c| attribution.begin_job(c).expect("a job"));
+    attribution.enlist(hand.tid(), first).expect("a tag");
+    let refused = attribution.enlist(hand.tid(), second).expect_err("it works for the first");
+    assert!(matches!(refused, TagError::Taken), "{refused}");
+}
+
+#[test]
+fn threads_that_end_while_they_change_jobs_are_charged_once() {
+    require_bpf!();
+    let mut attribution = load();
+    let [first, second] = [0, 1].map(|c| attribution.begin_job(c).expect("a job"));
+    let mut spent = 0;
+    for round in 0..200 {
+        let mut hand = Hand::hire();
+        let before = hand.truth();
+        let worker = attribution.enlist(hand.tid(), first).expect("a tag").expect("an entry");
+        spent += 1;
+        drop(hand.orders.take());
+        if round % 2 == 0 {
+            thread::yield_now();
+        }
+        // An error says that its end came first.
+        let _ = attribution.reassign(&worker, Some(second));
+        hand.fire();
+        drop(before);
+    }
+    wait_until("all ended", || attribution.snapshot().tasks.is_empty());
+    let snapshot = attribution.snapshot();
+    assert!(snapshot.jobs.iter().all(|job| job.tasks_live == 0), "live: {:?}", snapshot.jobs);
+    assert_eq!(snapshot.jobs[0].tasks, spent, "threads of the first job");
+    assert_eq!(snapshot.unsettled, 0, "unsettled");
+    assert_eq!(attribution.lost(), Default::default(), "lost");
+}
+
+/// How much time on CPU came on top.
+fn grown(now: &Figures, before: &Figures) -> Option<u64> {
+    now.cpu_ns.zip(before.cpu_ns).map(|(now, before)| now - before)
+}
