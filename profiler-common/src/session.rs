@@ -46,6 +46,8 @@ pub enum TagMode {
     /// As [`TagMode::Count`], for a thread of a process that others share: its address space is
     /// not the job's, nor is that of threads that it starts.
     Thread = 4,
+    /// As [`TagMode::Count`], but processes that the task starts do not count, only its threads.
+    Process = 5,
     /// Stop: what the task spent so far goes to its job, and it starts nothing that counts.
     Remove = 3,
 }

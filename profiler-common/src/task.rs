@@ -40,8 +40,8 @@ pub struct Span {
     pub job: u64,
     /// Index into the `CONNECTORS` array.
     pub connector: u32,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: u32,
+    /// 1 if processes that the task starts are not the job's, only its threads; else 0.
+    pub only_threads: u32,
     /// When it began (`CLOCK_MONOTONIC`).
     pub began_ns: u64,
     /// [`Progress::now`] then; all 0 for a task that was born into the job.

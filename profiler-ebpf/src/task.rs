@@ -48,6 +48,8 @@ pub struct Newcomer {
     pub is_process: bool,
     /// Whether its address space is the job's, and where that comes from.
     pub memory: Home,
+    /// 1 if only its threads, not processes that it starts, are the job's.
+    pub only_threads: u32,
 }
 
 /// Whether a task's address space is its job's.
@@ -89,7 +91,7 @@ fn claim(task: Task) -> (Claim, Option<&'static mut TaskTag>) {
 /// Tags a task, and lists it if an entry is free.
 #[inline(always)]
 pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
-    let Newcomer { task, joining, is_process, memory } = newcomer;
+    let Newcomer { task, joining, is_process, memory, only_threads } = newcomer;
     let (claim, tag) = claim(task);
     let Some(tag) = tag else {
         if claim == Claim::NoMemory {
@@ -99,7 +101,7 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
     };
     tag.parent = task.parent();
     tag.process_start_boottime_ns = task.leader().start_boottime_ns();
-    tag.span = Span { job: job.0, connector, ..Span::default() };
+    tag.span = Span { job: job.0, connector, only_threads, ..Span::default() };
     tag.progress = Progress::default();
     match joining {
         Joining::AtBirth => tag.span.began_ns = task.start_time_ns(),

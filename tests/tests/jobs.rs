@@ -138,7 +138,7 @@ fn a_thread_whose_job_is_over_is_not_charged_to_the_next_one_in_its_place() {
     let mut attribution = load(1);
     let old = attribution.begin_job(0).expect("a job");
     let sleeper = Sleeper::start(0, 0);
-    attribution.tag_process(sleeper.pid, old).expect("a tag");
+    attribution.tag_process(sleeper.pid, old, TagMode::Count).expect("a tag");
     attribution.end_job(old);
     let new = attribution.begin_job(0).expect("the same place again");
     assert_eq!(old.slot(), new.slot(), "there is one place");
@@ -170,7 +170,7 @@ fn what_a_thread_starts_after_its_job_is_over_is_not_charged_to_the_next_one() {
         .expect("a workload");
     let out = starter.stdout.take().expect("its output");
     BufReader::new(out).read_line(&mut String::new()).expect("its word");
-    attribution.tag_process(starter.id(), old).expect("a tag");
+    attribution.tag_process(starter.id(), old, TagMode::Count).expect("a tag");
     attribution.end_job(old);
     let new = attribution.begin_job(0).expect("the same place again");
     drop(fs::File::options().write(true).open(&fifo).expect("the named pipe"));
@@ -195,7 +195,7 @@ fn two_jobs_at_once_are_charged_each_for_its_own() {
     let before = sleepers.each_ref().map(|sleeper| Figures::read(sleeper.pid(), sleeper.pid()));
     let jobs = [0, 1].map(|connector| attribution.begin_job(connector).expect("a job"));
     for (sleeper, job) in sleepers.iter().zip(jobs) {
-        attribution.tag_process(sleeper.pid, job).expect("a tag");
+        attribution.tag_process(sleeper.pid, job, TagMode::Count).expect("a tag");
     }
     let snapshot = attribution.snapshot();
     for (sleeper, job) in sleepers.iter().zip(jobs) {

@@ -26,7 +26,9 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         let is_parent = tag.state == TagState::Parent as u64;
         let (span, progress) = accounting_of(tag);
         let (job, connector) = (JobRef(span.job), span.connector);
-        if job.0 == 0 {
+        let only_threads = span.only_threads;
+        let is_process = flags & CLONE_THREAD == 0;
+        if job.0 == 0 || is_process && only_threads != 0 {
             return 0;
         }
         let memory = match flags & CLONE_VM {
@@ -38,8 +40,9 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         let newcomer = Newcomer {
             task: Task(ctx.arg(0)),
             joining: Joining::AtBirth,
-            is_process: flags & CLONE_THREAD == 0,
+            is_process,
             memory,
+            only_threads,
         };
         join(newcomer, job, connector);
     }

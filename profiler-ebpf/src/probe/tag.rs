@@ -53,7 +53,8 @@ pub extern "C" fn tag_task(ctx: *const TaskIteration) -> i32 {
         } else {
             Home::Its(Origin::Own)
         };
-        let newcomer = Newcomer { task, joining, is_process, memory };
+        let only_threads = u32::from(request.mode == TagMode::Process as u32);
+        let newcomer = Newcomer { task, joining, is_process, memory, only_threads };
         answer(request, join(newcomer, job, connector));
         if let Some(tag) = tag_of(task) {
             request.entry = u64::from(tag.entry);

@@ -15,6 +15,7 @@ mod reader;
 mod running;
 mod spans;
 mod tagging;
+mod usage;
 
 pub use bpf::{Tasks, recursion_misses};
 pub use btf::{BTF_PATH, Btf};
@@ -27,3 +28,4 @@ pub use pins::{PIN_ROOT, Pins};
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
 pub use spans::{Ended, Worker};
 pub use tagging::{JobError, TagError, Tagged};
+pub use usage::Period;

@@ -76,7 +76,7 @@ impl Attribution {
         let span = Span {
             job: job.map_or(0, |job| job.0),
             connector,
-            reserved: 0,
+            only_threads: 0,
             began_ns: now_ns,
             base: now,
             observed_base: observed,

@@ -112,16 +112,21 @@ impl Attribution {
         self.request_tags(tasks, job, mode, 0)
     }
 
-    /// Counts all threads of a process from now on. Threads born meanwhile of threads that had no
+    /// Counts all threads of a process from now on, and what they start as `mode` says. Threads born meanwhile of threads that had no
     /// tag yet are looked for until none turns up, and count from their birth.
     ///
     /// # Errors
     /// As for [`Attribution::tag`].
-    pub fn tag_process(&mut self, pid: u32, job: JobRef) -> Result<Tagged, TagError> {
+    pub fn tag_process(
+        &mut self,
+        pid: u32,
+        job: JobRef,
+        mode: TagMode,
+    ) -> Result<Tagged, TagError> {
         let since_ns = monotonic_ns();
         let mut tagged = Tagged::default();
         loop {
-            let round = self.request_tags(Tasks::Process(pid), job, TagMode::Count, since_ns)?;
+            let round = self.request_tags(Tasks::Process(pid), job, mode, since_ns)?;
             tagged.changed += round.changed;
             if round.changed == 0 {
                 return Ok(tagged);

@@ -7,14 +7,14 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use profiler_common::{JobRef, Spent, TagMode};
+use profiler_common::{JobRef, Lost, TagMode};
 use rustix::event::{PollFd, PollFlags};
 use rustix::thread::gettid;
 
 use super::host_totals::HostTotals;
 use super::{AttachError, Measured, Meter, Standing, check_process, note_loss};
-use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, TagError, Tasks};
-use crate::model::{MemoryFigures, Source, Tally, TaskFigures, Usage};
+use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, Period, TagError, Tasks};
+use crate::model::{Source, Tally, TaskFigures, Usage};
 
 /// How long the end of a session waits for tasks that are ending to make their last switch.
 /// It takes microseconds unless the host is badly overloaded.
@@ -79,17 +79,13 @@ impl Exact {
 
     fn losses(&self, unsettled: u64) -> BTreeMap<String, u64> {
         let lost = self.attribution.lost();
-        let mut causes = BTreeMap::new();
-        note_loss(&mut causes, "tasks_untagged", lost.tasks_untagged);
-        note_loss(&mut causes, "tasks_unlisted", lost.tasks_unlisted);
-        note_loss(&mut causes, "ends_unlisted", lost.ends_unlisted);
-        note_loss(&mut causes, "tasks_of_reused_slot", lost.tasks_of_reused_slot);
-        note_loss(&mut causes, "address_spaces_unlisted", lost.address_spaces_unlisted);
-        note_loss(&mut causes, "devices_unlisted", lost.devices_unlisted);
-        note_loss(&mut causes, "requests_unowned", lost.requests_unowned);
+        let mut causes: BTreeMap<String, u64> = self
+            .attribution
+            .lost_since(&Lost::default())
+            .map(|(cause, count)| (cause.to_owned(), count))
+            .collect();
         let under_way = self.attribution.requests_under_way(self.job);
         note_loss(&mut causes, "requests_unseen", lost.requests_unseen + under_way);
-        note_loss(&mut causes, "requests_of_reused_slot", lost.requests_of_reused_slot);
         note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
         note_loss(&mut causes, "tasks_unsettled", unsettled);
         note_loss(&mut causes, "missed_events", self.attribution.missed_events().unwrap_or(0));
@@ -118,7 +114,7 @@ impl Meter for Exact {
     fn attach(&mut self, pid: u32) -> Result<(), AttachError> {
         check_process(pid)?;
         self.began = Instant::now();
-        self.attribution.tag_process(pid, self.job).map(drop).map_err(|error| match error {
+        self.attribution.tag_process(pid, self.job, TagMode::Count).map(drop).map_err(|error| match error {
             TagError::Gone if check_process(pid).is_ok() => AttachError::Other(
                 pid,
                 "this kernel shows it to no iterator; --source procfs can sample it".to_owned(),
@@ -150,32 +146,21 @@ impl Meter for Exact {
         self.attribution.add_live_memory(&mut snapshot);
         let wall = self.began.elapsed();
         self.collect_ended(&snapshot.tasks);
-        let mut spent = Spent::default();
         for task in &snapshot.tasks {
-            spent.add(&task.spent);
             self.tally.add(figures(task));
         }
         let known = self.attribution.known();
         let usage = snapshot.jobs.first().map_or_else(
             || Usage::unknown(Source::Ebpf),
             |job| {
-                spent.add(&job.ended);
                 let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
-                let memory = job.held.up_to(snapshot.taken_ns / 1000);
-                Usage {
-                    wall_ns: Some(wall_ns),
-                    device_latency_us: job.device_latency.quantiles(),
-                    tasks: Some(job.tasks),
-                    tasks_peak: Some(job.tasks_peak),
-                    processes: Some(job.processes),
-                    lost: self.losses(unsettled),
-                    ..Usage::exact(&spent, &job.device, &known)
-                }
-                .with_memory(MemoryFigures::of(&memory, wall_ns, &known))
+                let period = Period { wall_ns, read_ns: snapshot.taken_ns };
+                let usage = job.usage(&snapshot.tasks, period, &known);
+                Usage { lost: self.losses(unsettled), ..usage }
             },
         );
         let devices: BTreeMap<_, _> = self.attribution.devices().collect();
-        let cpu_ns = spent.counters.cpu_ns;
+        let cpu_ns = usage.cpu_ns.unwrap_or(0);
         Measured {
             usage,
             processes: self.tally.processes(&known),

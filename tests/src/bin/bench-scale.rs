@@ -25,7 +25,7 @@ fn main() {
     let began = Instant::now();
     for pid in &pids {
         let job = attribution.begin_job(0).expect("a free slot");
-        attribution.tag_process(*pid, job).expect("a live process");
+        attribution.tag_process(*pid, job, TagMode::Count).expect("a live process");
     }
     let tagged = began.elapsed() / JOBS as u32;
 
