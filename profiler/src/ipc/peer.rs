@@ -1,0 +1,53 @@
+//! Who is at the other end of a connection, as the kernel says.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use tokio::net::UnixStream;
+
+/// The process that connected: as it was at that time, whatever it does later.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its process id in our namespace; 0 if it has none here.
+    pub pid: u32,
+    /// The process itself, where the kernel gives that (Linux 6.5): unlike the number it cannot come
+    /// to mean another process.
+    pub pidfd: Option<OwnedFd>,
+}
+
+impl Peer {
+    /// Whoever connected.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(stream: &UnixStream) -> io::Result<Self> {
+        let credentials = stream.peer_cred()?;
+        Ok(Self {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            pid: credentials.pid().and_then(|pid| pid.try_into().ok()).unwrap_or(0),
+            pidfd: pidfd(stream),
+        })
+    }
+}
+
+fn pidfd(stream: &UnixStream) -> Option<OwnedFd> {
+    let mut fd: libc::c_int = -1;
+    let mut length = libc::socklen_t::try_from(size_of_val(&fd)).ok()?;
+    // SAFETY: the kernel writes at most `length` bytes to `fd`, which has as many.
+    let got = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERPIDFD,
+            (&raw mut fd).cast(),
+            &raw mut length,
+        )
+    };
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    (got == 0 && fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
