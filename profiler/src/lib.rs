@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod export;
+pub mod ipc;
 pub mod kernel;
 pub mod model;
 pub mod session;

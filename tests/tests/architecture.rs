@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Each module of the product, with the modules that it may use. The pure core comes first: it may
 /// use nothing that knows a clock, a file or a socket.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("model", &[]),
     ("kernel", &["model"]),
     ("export", &["model"]),
+    ("ipc", &[]),
     ("session", &["kernel", "model"]),
     ("ui", &["model", "session"]),
     ("cli", &["export", "kernel", "model", "session", "ui"]),
