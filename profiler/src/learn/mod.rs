@@ -1,0 +1,10 @@
+//! What the measured figures say about each connector: statistics, and what the next job needs.
+//!
+//! Pure: figures and times come in, estimates come out, and nothing is remembered but what can be
+//! written down and read back after a restart.
+
+pub mod quantile;
+pub mod statistics;
+
+pub use quantile::Sketch;
+pub use statistics::ConnectorStatistics;
