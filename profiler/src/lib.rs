@@ -2,12 +2,17 @@
 //!
 //! Data flows one way: [`kernel`] loads the eBPF programs and reads their figures, [`model`] makes
 //! records of them, [`session`] ties both to a command or a process, [`ui`] and [`export`] show the
-//! result, [`cli`] parses and dispatches. `model` is pure: it knows no clock, file or socket.
+//! result, [`cli`] parses and dispatches. What decides how many jobs may run stands apart: [`learn`]
+//! makes estimates of figures, [`control`] makes limits of estimates, [`lease`] knows who holds what.
+//! These and `model` are pure: they know no clock, file or socket.
 
 pub mod cli;
+pub mod control;
 pub mod export;
 pub mod ipc;
 pub mod kernel;
+pub mod learn;
+pub mod lease;
 pub mod model;
 pub mod session;
 pub mod ui;
