@@ -16,6 +16,8 @@ mod parameter;
 mod peer;
 mod server;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use latest::Latest;
 pub use listen::{BindError, bind};
