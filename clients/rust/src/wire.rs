@@ -5,7 +5,6 @@
 //! memory never grows beyond the limit. No clock, no socket: whoever reads and writes is elsewhere.
 
 use std::ffi::CStr;
-use std::io;
 
 use bytes::{Buf, BufMut, BytesMut};
 use serde::de::Error;
@@ -298,7 +297,7 @@ pub enum Mode {
 /// # Errors
 /// Parameters that JSON cannot say; `out` is as before then.
 pub fn put_call(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     method: &str,
     parameters: &impl Serialize,
     mode: Mode,
@@ -309,11 +308,11 @@ pub fn put_call(
         Mode::Oneway => ",\"oneway\":true}",
     };
     put(out, |out| {
-        out.put_slice(b"{\"method\":");
-        serde_json::to_writer(writer(out), method)?;
-        out.put_slice(b",\"parameters\":");
-        serde_json::to_writer(writer(out), parameters)?;
-        out.put_slice(flags.as_bytes());
+        out.extend_from_slice(b"{\"method\":");
+        serde_json::to_writer(&mut *out, method)?;
+        out.extend_from_slice(b",\"parameters\":");
+        serde_json::to_writer(&mut *out, parameters)?;
+        out.extend_from_slice(flags.as_bytes());
         Ok(())
     })
 }
@@ -323,14 +322,14 @@ pub fn put_call(
 /// # Errors
 /// Parameters that JSON cannot say; `out` is as before then.
 pub fn put_reply(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     parameters: &impl Serialize,
     continues: bool,
 ) -> Result<(), serde_json::Error> {
     put(out, |out| {
-        out.put_slice(b"{\"parameters\":");
-        serde_json::to_writer(writer(out), parameters)?;
-        out.put_slice(if continues { b",\"continues\":true}" } else { b"}" });
+        out.extend_from_slice(b"{\"parameters\":");
+        serde_json::to_writer(&mut *out, parameters)?;
+        out.extend_from_slice(if continues { b",\"continues\":true}" } else { b"}" });
         Ok(())
     })
 }
@@ -339,26 +338,22 @@ pub fn put_reply(
 ///
 /// # Errors
 /// Data that JSON cannot say; `out` is as before then.
-pub fn put_error(out: &mut BytesMut, error: &impl Serialize) -> Result<(), serde_json::Error> {
-    put(out, |out| serde_json::to_writer(writer(out), error))
+pub fn put_error(out: &mut Vec<u8>, error: &impl Serialize) -> Result<(), serde_json::Error> {
+    put(out, |out| serde_json::to_writer(out, error))
 }
 
 /// Appends what `message` writes, and a NUL; or nothing if it fails.
 fn put(
-    out: &mut BytesMut,
-    message: impl FnOnce(&mut BytesMut) -> Result<(), serde_json::Error>,
+    out: &mut Vec<u8>,
+    message: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
 ) -> Result<(), serde_json::Error> {
     let before = out.len();
     let written = message(out);
     match written {
-        Ok(()) => out.put_u8(0),
+        Ok(()) => out.push(0),
         Err(_) => out.truncate(before),
     }
     written
-}
-
-fn writer(out: &mut BytesMut) -> impl io::Write {
-    out.writer()
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Answers the calls in what was kept and in `piece`, until one waits or enough was answered.
-    fn answer(&mut self, piece: &[u8], out: &mut BytesMut) {
+    fn answer(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let Self { frames, open, pending, role, .. } = self;
         let Open { session: Some(session), place } = open else { return };
         let service = &place.server.service;
@@ -227,8 +227,8 @@ impl<S: Service> Connection<S> {
     }
 
     /// Writes what was answered; keeps what the client does not take yet.
-    fn write(&mut self, context: &mut Context<'_>, out: &BytesMut) -> Result<(), End> {
-        let mut rest = out.as_ref();
+    fn write(&mut self, context: &mut Context<'_>, out: &[u8]) -> Result<(), End> {
+        let mut rest = out;
         while !rest.is_empty() {
             match Pin::new(&mut self.stream).poll_write(context, rest) {
                 Poll::Ready(Ok(length)) => rest = &rest[length..],

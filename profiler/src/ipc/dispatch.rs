@@ -1,6 +1,5 @@
 //! From a message to the answer: what every Varlink service answers, and what is wrong with a call.
 
-use bytes::BytesMut;
 use profiler_client::interfaces;
 use profiler_client::protocol::{
     ControlCall, Description, Info, ServiceCall, ServiceError, WorkerCall,
@@ -27,7 +26,7 @@ pub(super) fn dispatch<S: Service>(
     session: &mut S::Session,
     role: Role,
     message: &[u8],
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) -> Dispatched<S::Pending> {
     let Ok(call) = wire::Call::parse(message) else {
         refuse(out);
@@ -55,7 +54,7 @@ pub(super) fn dispatch<S: Service>(
 }
 
 /// Answers what is no call. It has no parameter to name.
-pub(super) fn refuse(out: &mut BytesMut) {
+pub(super) fn refuse(out: &mut Vec<u8>) {
     Reply::new(out, Mode::One).error(&invalid(String::new()));
 }
 

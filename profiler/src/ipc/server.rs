@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use profiler_client::protocol::{Bounded, WorkerError};
 use profiler_client::wire::Mode;
 use tokio::net::{UnixListener, UnixStream};
@@ -61,7 +60,7 @@ pub(super) struct Scratch {
     /// What is being read.
     pub(super) piece: Box<[u8]>,
     /// What will be written.
-    pub(super) out: BytesMut,
+    pub(super) out: Vec<u8>,
 }
 
 impl<S: Service> Server<S> {
@@ -72,7 +71,7 @@ impl<S: Service> Server<S> {
         Rc::new(Self {
             service,
             limits: Cell::new(limits),
-            scratch: RefCell::new(Scratch { piece, out: BytesMut::new() }),
+            scratch: RefCell::new(Scratch { piece, out: Vec::new() }),
             per_uid: RefCell::default(),
             connections: Cell::new(0),
         })
@@ -126,7 +125,7 @@ impl<S: Service> Server<S> {
             }
             Err(error) => {
                 tracing::debug!(uid, %error, "refused a connection");
-                let mut out = BytesMut::new();
+                let mut out = Vec::new();
                 Reply::new(&mut out, Mode::One).error(&error);
                 // A new socket takes so little at once. If not, the end of the connection says enough.
                 // Not through `tokio`, which would first wait to hear that it can write.

@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use profiler_client::protocol::{ControlCall, ErrorReply, WorkerCall, WorkerError};
 use profiler_client::wire::{self, Mode};
 use serde::Serialize;
@@ -72,7 +71,7 @@ impl Pending for std::convert::Infallible {
 /// Where the answer to a call goes.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    out: &'a mut BytesMut,
+    out: &'a mut Vec<u8>,
     mode: Mode,
 }
 
@@ -101,7 +100,7 @@ pub enum Told {
 }
 
 impl<'a> Reply<'a> {
-    pub(super) const fn new(out: &'a mut BytesMut, mode: Mode) -> Self {
+    pub(super) const fn new(out: &'a mut Vec<u8>, mode: Mode) -> Self {
         Self { out, mode }
     }
 
@@ -129,7 +128,7 @@ impl<'a> Reply<'a> {
         self.write(|out| wire::put_reply(out, parameters, true))
     }
 
-    fn write(self, write: impl FnOnce(&mut BytesMut) -> Result<(), serde_json::Error>) -> Answered {
+    fn write(self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Answered {
         let is_written = self.mode == Mode::Oneway || write(self.out).is_ok();
         Answered { is_written }
     }
