@@ -15,4 +15,5 @@ pub mod learn;
 pub mod lease;
 pub mod model;
 pub mod session;
+pub mod simulate;
 pub mod ui;

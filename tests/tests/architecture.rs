@@ -15,7 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("session", &["kernel", "model"]),
     ("ui", &["model", "session"]),
-    ("cli", &["export", "kernel", "model", "session", "ui"]),
+    ("simulate", &["model"]),
+    ("cli", &["export", "kernel", "model", "session", "simulate", "ui"]),
 ];
 
 /// Which of them are the pure core.

@@ -51,6 +51,12 @@ pub(super) enum Command {
     ///
     /// Exit status 0 if exact attribution is possible here, 1 if not.
     Doctor(Doctor),
+    /// Try controllers on a virtual host, against the best that limits could do
+    ///
+    /// A plant is a host, what surrounds it and the work that wants to run on it, as a TOML file:
+    /// docs/simulate.md describes each key. It runs in virtual time; the same plant and seed give the
+    /// same figures. Exit status 2 if a plant cannot be used.
+    Simulate(super::simulate::Simulate),
     /// Print a completion script for a shell
     Completion {
         /// The shell

@@ -7,6 +7,7 @@ mod doctor;
 mod output;
 mod own_cost;
 mod run;
+mod simulate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::attach(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Completion { shell } => completion(shell),
     };
     result.unwrap_or_else(|error| {
