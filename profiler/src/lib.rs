@@ -6,6 +6,7 @@
 //! makes estimates of figures, [`control`] makes limits of estimates, [`lease`] knows who holds what.
 //! These and `model` are pure: they know no clock, file or socket.
 
+pub mod agent;
 pub mod cli;
 pub mod control;
 pub mod export;

@@ -16,7 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("session", &["kernel", "model"]),
     ("ui", &["model", "session"]),
     ("simulate", &["model"]),
-    ("cli", &["export", "kernel", "model", "session", "simulate", "ui"]),
+    ("agent", &["control", "ipc", "kernel", "learn", "lease", "model", "session"]),
+    ("cli", &["agent", "export", "ipc", "kernel", "model", "session", "simulate", "ui"]),
 ];
 
 /// Which of them are the pure core.

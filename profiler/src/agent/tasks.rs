@@ -37,6 +37,11 @@ impl Caller {
         }
     }
 
+    /// Whether it numbers threads as we do.
+    pub(super) const fn shares_our_numbers(&self) -> bool {
+        self.shares_our_numbers
+    }
+
     /// Whether the process that connected still lives: its number may have gone to another one.
     pub(super) fn is_alive(&self) -> bool {
         match &self.process {

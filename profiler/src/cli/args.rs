@@ -57,11 +57,44 @@ pub(super) enum Command {
     /// docs/simulate.md describes each key. It runs in virtual time; the same plant and seed give the
     /// same figures. Exit status 2 if a plant cannot be used.
     Simulate(super::simulate::Simulate),
+    /// Run the agent: the daemon that workers take slots from
+    ///
+    /// Stays in the foreground. Needs no configuration. Ends at Ctrl-C or SIGTERM, and takes
+    /// everything off the kernel then, unless told to keep it. After a crash the next agent goes on
+    /// where this one ended.
+    Agent(Agent),
+    /// Take off the kernel what an agent left there
+    ///
+    /// Programs stop counting and their maps are freed. A running agent goes on, but nothing of it
+    /// outlives its end.
+    Unpin(Unpin),
     /// Print a completion script for a shell
     Completion {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// Arguments of `profiler agent`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Agent {
+    /// Folder of the sockets; /run/profiler for root, $XDG_RUNTIME_DIR/profiler for others
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(super) sockets: Option<PathBuf>,
+    /// Folder of a bpffs where programs outlive the agent
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, hide = true)]
+    pub(super) pins: Option<PathBuf>,
+    /// Go on counting after an orderly end, for an agent that starts soon
+    #[arg(long)]
+    pub(super) keep_on_stop: bool,
+}
+
+/// Arguments of `profiler unpin`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Unpin {
+    /// Folder of a bpffs where an agent kept its programs
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, hide = true)]
+    pub(super) pins: Option<PathBuf>,
 }
 
 /// Arguments of `profiler run`.

@@ -1,5 +1,6 @@
 //! The command line: one file per command, and the exit statuses that they share.
 
+mod agent;
 mod args;
 mod attach;
 mod diff;
@@ -33,6 +34,8 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Agent(args) => agent::agent(&args),
+        Command::Unpin(args) => agent::unpin(&args),
         Command::Completion { shell } => completion(shell),
     };
     result.unwrap_or_else(|error| {

@@ -47,6 +47,11 @@ impl<T> Latest<T> {
         Poll::Pending
     }
 
+    /// Takes the value, if there is one.
+    pub fn take(&self) -> Option<T> {
+        self.0.borrow_mut().value.take()
+    }
+
     /// Whether the other side is gone.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {

@@ -52,7 +52,7 @@ impl Attribution {
     /// The leases that were kept, with their jobs, as long as these have their slots.
     #[must_use]
     pub fn leases(&self) -> Vec<(JobRef, LeaseEntry)> {
-        let kept = (0..self.leases.len()).filter_map(|slot| self.leases.get(slot));
+        let kept = (0..self.jobs_used).filter_map(|slot| self.leases.get(slot));
         kept.filter(|lease| lease.lease != 0)
             .map(|lease| (JobRef(lease.job), lease))
             .filter(|(job, _)| self.has_job(*job))

@@ -44,6 +44,10 @@ pub struct Capacity {
 impl Capacity {
     /// For one ad-hoc run: one job, as many tasks as most hosts allow.
     pub const AD_HOC: Self = Self { tasks: 32_768, jobs: 1, connectors: 1, ended_bytes: 2 << 20 };
+
+    /// For an agent: thousands of jobs at once.
+    pub const AGENT: Self =
+        Self { tasks: 32_768, jobs: 8_192, connectors: 256, ended_bytes: 1 << 20 };
 }
 
 /// Run time of one of our programs, from the kernel's own statistics.
@@ -114,8 +118,10 @@ pub struct Attribution {
     pub(super) attached: Attached,
     /// Every program that is loaded, by name.
     pub(super) programs: BTreeMap<String, OwnedFd>,
-    /// Job slots that are free, the one to take next at the end.
+    /// Job slots that were given back.
     pub(super) free_jobs: Vec<u32>,
+    /// Job slots that were taken at least once: beyond these nothing was ever touched.
+    pub(super) jobs_used: u32,
 }
 
 impl Attribution {
@@ -162,9 +168,9 @@ impl Attribution {
     ) -> Result<Self, LoadError> {
         let ended = MapData::from_fd(maps("ENDED")?).map_err(map_error("ENDED"))?;
         let jobs: MappedArray<JobEntry> = mapped(maps, "JOBS")?;
-        let is_free = |slot: &u32| jobs.get(*slot).is_some_and(|entry| entry.job == 0);
         Ok(Self {
-            free_jobs: (0..jobs.len()).rev().filter(is_free).collect(),
+            free_jobs: Vec::new(),
+            jobs_used: 0,
             attached,
             programs,
             devices: mapped(maps, "DEVICES")?,

@@ -75,7 +75,10 @@ impl Pins {
     }
 
     fn load(&self, capacity: Capacity) -> Result<Attribution, LoadError> {
-        let building = self.folder().with_extension("new");
+        // No dot: bpffs keeps names with dots for itself.
+        let mut building = self.folder().into_os_string();
+        building.push("-new");
+        let building = PathBuf::from(building);
         let failed = |error: io::Error| self.error(&error);
         self.remove(&building).map_err(failed)?;
         fs::create_dir_all(&building).map_err(failed)?;
@@ -112,7 +115,9 @@ impl Pins {
             open_pinned(&folder.join(format!("map_{name}")))
                 .map_err(|error| LoadError::Map { name, reason: error.to_string() })
         };
-        Attribution::of(&mut maps, attached, programs)
+        let mut attribution = Attribution::of(&mut maps, attached, programs)?;
+        attribution.find_free_jobs();
+        Ok(attribution)
     }
 
     /// The folder of this build's pins.

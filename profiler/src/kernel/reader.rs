@@ -93,7 +93,7 @@ impl Attribution {
     /// Reads all figures. No task is counted twice or missed, whatever ends meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let taken = (0..self.jobs.len()).filter(|slot| {
+        let taken = (0..self.jobs_used).filter(|slot| {
             self.jobs.part(*slot, offset_of!(JobEntry, job)).is_some_and(|job: u64| job != 0)
         });
         self.snapshot_of(taken.filter_map(|slot| self.jobs.get(slot)).collect())

@@ -65,11 +65,27 @@ impl Attribution {
         if connector >= self.connectors.len() {
             return Err(JobError::Connector(connector));
         }
-        let slot = self.free_jobs.pop().ok_or(JobError::Full(self.jobs.len()))?;
+        let slot = match self.free_jobs.pop() {
+            Some(slot) => slot,
+            None if self.jobs_used < self.jobs.len() => {
+                self.jobs_used += 1;
+                self.jobs_used - 1
+            }
+            None => return Err(JobError::Full(self.jobs.len())),
+        };
         let last_generation = self.jobs.get(slot).map_or(0, |entry| entry.last_generation);
         let job = JobRef::new(slot, last_generation.wrapping_add(1).max(1));
         self.jobs.set(slot, JobEntry::new(Some(job), connector, 0));
         Ok(job)
+    }
+
+    /// Finds which slots a former process left free.
+    pub(super) fn find_free_jobs(&mut self) {
+        let owner = |slot: u32| self.jobs.part(slot, offset_of!(JobEntry, job)).unwrap_or(0_u64);
+        let is_taken = |slot: &u32| owner(*slot) != 0;
+        let used = (0..self.jobs.len()).rev().find(is_taken).map_or(0, |last| last + 1);
+        self.free_jobs = (0..used).rev().filter(|slot| !is_taken(slot)).collect();
+        self.jobs_used = used;
     }
 
     /// Gives a job's slot back. Tasks of the job that still run are charged to nobody from now on,

@@ -1,0 +1,326 @@
+//! `org.profiler.Control`: what the agent does and knows, and how to steer it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use profiler_client::protocol::{
+    ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drained,
+    Explained, Host, Job, Jobs, JobsList, Nothing, OwnCost, Profile, Provider, Source, State as JobState,
+    Statistics, StatusReply,
+};
+use serde::Serialize;
+
+use super::state::State;
+use super::waits::{Stream, Wait};
+use super::{Session, Shared, words};
+use crate::ipc::{Answer, Reply, Told};
+use crate::lease::LeaseState;
+use crate::model::{ConnectorId, Partial, ResourceProfile, Usage};
+
+/// A limit that is set for no time in particular holds for as long as anybody can mean.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Answers an operator's call.
+pub(super) fn answer(
+    agent: &Rc<Shared>,
+    session: &Session,
+    call: ControlCall<'_>,
+    reply: Reply<'_>,
+) -> Answer<Wait> {
+    let name = |text: &Option<profiler_client::protocol::Text<'_>>| -> Option<Box<str>> {
+        text.as_ref().map(|text| (**text).into())
+    };
+    match call {
+        ControlCall::Status(_) => told(agent, reply, |agent| Ok(agent.status())),
+        ControlCall::Connectors(Connectors { connector }) => {
+            let connector = name(&connector);
+            told(agent, reply, move |agent| agent.state.borrow().connectors_of(connector.as_deref()))
+        }
+        ControlCall::Jobs(Jobs { connector }) => {
+            let (connector, uid) = (name(&connector), session.caller.uid);
+            told(agent, reply, move |agent| agent.state.borrow().jobs_of(connector.as_deref(), uid))
+        }
+        ControlCall::Explain(call) => {
+            let state = agent.state.borrow();
+            result(reply, state.known(&call.connector).map(|connector| state.explain(connector)))
+        }
+        ControlCall::SetProfile(call) => {
+            let mut state = agent.state.borrow_mut();
+            result(reply, state.set_profile(&call.connector, &call.profile))
+        }
+        ControlCall::SetLimit(call) => {
+            let mut state = agent.state.borrow_mut();
+            let set = state.known(&call.connector).and_then(|connector| {
+                if call.limit == Some(0) {
+                    return Err(invalid("limit", "a limit is at least 1; drain to stop a connector"));
+                }
+                let time = call.for_ms.map_or(FOR_EVER, Duration::from_millis);
+                let by_hand = call.limit.map(|limit| (limit, time));
+                // The connector is known.
+                let _ = state.ledger.set_override(State::now(), connector, by_hand);
+                state.carry_out(None);
+                Ok(Nothing {})
+            });
+            result(reply, set)
+        }
+        ControlCall::Drain(call) => {
+            let drained = agent.state.borrow_mut().drain(call.connector.as_deref(), true);
+            result(reply, drained.map(|running| Drained { running }))
+        }
+        ControlCall::Resume(call) => {
+            let resumed = agent.state.borrow_mut().drain(call.connector.as_deref(), false);
+            result(reply, resumed.map(|_| Nothing {}))
+        }
+        ControlCall::History(_) => {
+            let why = "this agent keeps none".to_owned();
+            reply.error(&ControlError::NoHistory { why }).into()
+        }
+        ControlCall::Reload(_) => {
+            let errors = vec!["this agent was started without a configuration file".to_owned()];
+            reply.error(&ControlError::InvalidConfiguration { errors }).into()
+        }
+    }
+}
+
+fn result<T: Serialize>(reply: Reply<'_>, result: Result<T, ControlError>) -> Answer<Wait> {
+    match result {
+        Ok(parameters) => reply.send(&parameters).into(),
+        Err(error) => reply.error(&error).into(),
+    }
+}
+
+/// Tells it once or, to a caller who takes several replies, again and again.
+fn told<T: Serialize>(
+    agent: &Rc<Shared>,
+    reply: Reply<'_>,
+    tell: impl Fn(&Rc<Shared>) -> Result<T, ControlError> + 'static,
+) -> Answer<Wait> {
+    if !reply.more() {
+        return result(reply, tell(agent));
+    }
+    let shared = Rc::clone(agent);
+    let again = move |reply: Reply<'_>| match tell(&shared) {
+        Ok(parameters) => Some(Told::More(reply.continues(&parameters))),
+        Err(error) => Some(Told::Last(reply.error(&error))),
+    };
+    Answer::Later(Wait::Stream(Stream::new(agent, Box::new(again))))
+}
+
+fn invalid(parameter: &str, why: &str) -> ControlError {
+    ControlError::InvalidValue { parameter: parameter.to_owned(), why: why.to_owned() }
+}
+
+impl Shared {
+    fn status(&self) -> StatusReply {
+        let state = self.state.borrow();
+        let orphans = state.ledger.leases().filter(|lease| lease.state == LeaseState::Orphaned);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        StatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: Source::Ebpf,
+            uptime_ms: words::ms(State::now().since(self.about.started)),
+            host: state.host(&self.about),
+            own: state.own.clone(),
+            connections: count(self.about.connections.get()),
+            leases: count(state.ledger.leases().len()),
+            waiting: count(state.ledger.waiting()),
+            orphans: count(orphans.count()),
+            draining: state.ledger.is_drained(),
+            missing: state.missing(),
+            lost: state.lost(),
+            connectors: state.connectors_of(None).map(|list| list.connectors).unwrap_or_default(),
+            providers: state.providers_now(),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn known(&self, name: &str) -> Result<ConnectorId, ControlError> {
+        let found = self.connectors.find(name);
+        found.ok_or_else(|| ControlError::NoSuchConnector { connector: name.to_owned() })
+    }
+
+    fn host(&self, about: &super::run::About) -> Host {
+        let sample = &self.connectors.host.sample;
+        let cpu_percent = (!sample.interval.is_zero()).then(|| 100.0 * sample.cpu_share());
+        Host {
+            hostname: about.host.hostname.clone(),
+            kernel: about.host.kernel.clone(),
+            cores: about.host.cpus,
+            cpu_percent,
+            memory_bytes: sample.memory_total.0,
+            memory_available_bytes: sample.memory_available.0,
+            level: words::level(self.level(None)),
+        }
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let missing = self.attribution.missing().iter();
+        missing.map(|(hook, group, _)| format!("{} ({})", group.gives, hook.name())).collect()
+    }
+
+    fn lost(&self) -> BTreeMap<String, u64> {
+        let lost = self.attribution.lost_since(&profiler_common::Lost::default());
+        lost.map(|(cause, count)| (cause.to_owned(), count)).collect()
+    }
+
+    fn connectors_of(&self, name: Option<&str>) -> Result<ConnectorsList, ControlError> {
+        let connectors = match name {
+            Some(name) => vec![self.connector_now(self.known(name)?)],
+            None => self.connectors.iter().map(|(id, _)| self.connector_now(id)).collect(),
+        };
+        Ok(ConnectorsList { connectors })
+    }
+
+    fn connector_now(&self, id: ConnectorId) -> Connector {
+        let state = self.ledger.state(id).ok();
+        let by_hand = state.and_then(|state| state.override_limit);
+        let left = |ends: crate::model::Moment| ends.since(Self::now());
+        let ends = by_hand.map(|(_, ends)| left(ends)).filter(|left| *left < FOR_EVER / 2);
+        Connector {
+            connector: self.connectors.name(id).to_owned(),
+            profile: shown(self.connectors.profile(id)),
+            limit: state.map_or(0, |state| state.limit),
+            constraint: state.map_or(profiler_client::protocol::Constraint::Floor, |state| {
+                words::constraint(state.constraint)
+            }),
+            level: words::level(self.level(Some(self.connectors.name(id)))),
+            in_use: state.map_or(0, |state| state.in_use),
+            waiting: state.map_or(0, |state| state.waiting),
+            reserved_memory_bytes: state.map_or(0, |state| state.reserved.0),
+            drained: state.is_some_and(|state| state.drained),
+            override_limit: by_hand.map(|(limit, _)| limit),
+            override_ends_ms: ends.map(words::ms),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Live jobs that a user may see: all for root, and one's own for everybody else.
+    fn jobs_of(&self, name: Option<&str>, uid: u32) -> Result<JobsList<Usage>, ControlError> {
+        let connector = name.map(|name| self.known(name)).transpose()?;
+        let mut jobs: Vec<Job<Usage>> = self
+            .jobs
+            .values()
+            .filter(|job| connector.is_none_or(|connector| job.connector == connector))
+            .filter(|job| uid == 0 || uid == job.holder.uid)
+            .filter_map(|job| self.job_now(job))
+            .collect();
+        jobs.sort_by_key(|job| job.lease);
+        Ok(JobsList { jobs })
+    }
+
+    fn job_now(&self, job: &super::job::Job) -> Option<Job<Usage>> {
+        let lease = self.ledger.lease(job.lease)?;
+        let usage = job.usage(&self.attribution);
+        let own = |name: &Option<Box<str>>| name.as_deref().map(str::to_owned);
+        let (figures, tasks) = self.attribution.job(job.job)?;
+        Some(Job {
+            lease: profiler_client::protocol::LeaseId(job.lease.0),
+            connector: self.connectors.name(job.connector).to_owned(),
+            source: own(&job.holder.source),
+            label: own(&job.holder.label),
+            state: match lease.state {
+                LeaseState::Running => JobState::Running,
+                LeaseState::Orphaned => JobState::Orphaned,
+            },
+            uid: job.holder.uid,
+            pid: job.holder.pid,
+            age_ms: words::ms(Self::now().since(job.granted)),
+            tasks: tasks.len() as u64,
+            cpu_cores: job.cpu_cores,
+            memory_bytes: usage.memory_peak_bytes.and_then(|_| {
+                let page = self.attribution.known().memory_page_bytes?;
+                Some(figures.held.pages.saturating_mul(page))
+            }),
+            reserved_memory_bytes: lease.memory.0,
+            usage,
+        })
+    }
+
+    fn explain(&self, connector: ConnectorId) -> Explained {
+        let now = self.connector_now(connector);
+        let profile = self.connectors.profile(connector);
+        let declared = BTreeMap::from([
+            ("avg_cpu_cores".to_owned(), profile.avg_cpu_cores),
+            ("avg_memory_mb".to_owned(), profile.avg_memory_mb),
+        ]);
+        Explained {
+            limit: now.limit,
+            constraint: now.constraint,
+            lines: self.connectors.host.reasons(profile, now.in_use),
+            next_slot_needs: None,
+            learned: BTreeMap::new(),
+            declared,
+        }
+    }
+
+    fn set_profile(
+        &mut self,
+        name: &str,
+        profile: &Profile,
+    ) -> Result<ChangedProfile, ControlError> {
+        let partial: Partial = serde_json::to_value(profile)
+            .and_then(serde_json::from_value)
+            .map_err(|error| invalid("profile", &error.to_string()))?;
+        let Self { connectors, attribution, ledger, .. } = self;
+        let connector = connectors
+            .add(name, attribution, ledger)
+            .map_err(|error| invalid("connector", &error.to_string()))?;
+        let changed = connectors
+            .change(connector, &partial, ledger)
+            .map_err(|error| invalid("profile", &error.to_string()))?;
+        let profile = shown(changed);
+        self.advance();
+        Ok(ChangedProfile { profile })
+    }
+
+    pub(super) fn drain(
+        &mut self,
+        name: Option<&str>,
+        drained: bool,
+    ) -> Result<u32, ControlError> {
+        let connector = name.map(|name| self.known(name)).transpose()?;
+        // It is known, if one was named.
+        let _ = self.ledger.drain(Self::now(), connector, drained);
+        self.carry_out(None);
+        let running = self
+            .jobs
+            .values()
+            .filter(|job| connector.is_none_or(|connector| job.connector == connector));
+        Ok(u32::try_from(running.count()).unwrap_or(u32::MAX))
+    }
+
+    fn providers_now(&self) -> Vec<Provider> {
+        let all = self.providers.iter();
+        all.filter_map(|(number, name)| {
+            let state = self.ledger.provider(crate::model::ProviderId(number)).ok()?;
+            Some(Provider {
+                provider: name.to_owned(),
+                cap: state.cap,
+                in_use: state.in_use,
+                waiting: state.waiting,
+                closed_ms: words::ms(state.closed),
+            })
+        })
+        .collect()
+    }
+}
+
+/// A profile as the protocol has it: the same fields under the same names.
+fn shown(profile: &ResourceProfile) -> Profile {
+    let value = serde_json::to_value(Partial::from(profile));
+    value.and_then(serde_json::from_value).unwrap_or_default()
+}
+
+/// What the agent itself costs, as far as it is known.
+pub(super) fn own_cost(before: &OwnCost, cpu_percent: f64) -> OwnCost {
+    let memory = procfs::process::Process::myself().and_then(|process| process.status()).ok();
+    let kib = |kib: Option<u64>| kib.unwrap_or(0) * 1024;
+    OwnCost {
+        process_memory_bytes: kib(memory.as_ref().and_then(|status| status.vmrss)),
+        process_memory_peak_bytes: kib(memory.as_ref().and_then(|status| status.vmhwm)),
+        process_cpu_percent: cpu_percent,
+        ..*before
+    }
+}

@@ -1,0 +1,72 @@
+//! The agent: wires kernel, ledger and sockets together, and does nothing else.
+//!
+//! Everything happens on one thread: calls, ends of tasks and the clock each change the one
+//! [`State`](state::State) in turn, so there is nothing to lock and nothing to get out of step.
+
+mod connectors;
+mod control;
+mod job;
+mod limits;
+mod names;
+mod recovery;
+mod run;
+mod state;
+mod tasks;
+mod waits;
+mod worker;
+mod words;
+mod workers;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use profiler_client::protocol::WorkerError;
+
+use crate::ipc::{Answer, Call, Peer, Reply, Role, Service};
+use crate::model::Owner;
+use state::State;
+use tasks::Caller;
+
+pub use run::{AgentError, Settings, run};
+pub use waits::Wait;
+
+/// What all calls share.
+#[derive(Debug)]
+pub struct Shared {
+    state: RefCell<State>,
+    about: run::About,
+    next_owner: Cell<u64>,
+}
+
+/// The agent as the sockets see it.
+#[derive(Clone, Debug)]
+pub struct Agent(Rc<Shared>);
+
+/// A connection, and whose it is.
+#[derive(Debug)]
+pub struct Session {
+    owner: Owner,
+    caller: Caller,
+}
+
+impl Service for Agent {
+    type Session = Session;
+    type Pending = Wait;
+
+    fn open(&self, peer: Peer, _: Role) -> Result<Session, WorkerError> {
+        let owner = Owner(self.0.next_owner.get());
+        self.0.next_owner.set(owner.0 + 1);
+        Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, peer.pidfd) })
+    }
+
+    fn call(&self, session: &mut Session, call: Call<'_>, reply: Reply<'_>) -> Answer<Wait> {
+        match call {
+            Call::Worker(call) => worker::answer(&self.0, session, call, reply),
+            Call::Control(call) => control::answer(&self.0, session, call, reply),
+        }
+    }
+
+    fn closed(&self, session: Session) {
+        self.0.state.borrow_mut().disconnected(session.owner);
+    }
+}

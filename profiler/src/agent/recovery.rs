@@ -1,0 +1,120 @@
+//! Taking up where a former agent left off: it may have been stopped, killed or replaced. Its maps
+//! say which leases there were; their tasks were counted all the while.
+
+use profiler_common::LeaseEntry;
+
+use super::connectors::Connectors;
+use super::job::{Holder, Job, Members};
+use super::state::State;
+use crate::kernel::{Attribution, text};
+use crate::lease::{Lease, LeaseState, Ledger};
+use crate::model::{Bytes, ConnectorId, LeaseId, Moment, Owner, Priority, SourceId};
+
+/// The owner of leases whose worker has not come back: no connection has this number.
+pub(super) const NOBODY: Owner = Owner(0);
+
+/// The first number for a lease that no former agent used.
+pub(super) fn next_lease(attribution: &Attribution) -> LeaseId {
+    let highest = attribution.leases().iter().map(|(_, lease)| lease.lease).max();
+    // The clock keeps numbers apart where all leases had ended: no agent grants a million a second.
+    let by_time = super::job::unix_ms().saturating_mul(1000);
+    LeaseId(highest.map_or(by_time, |highest| by_time.max(highest + 1)))
+}
+
+/// Takes up the names of connectors, under the numbers that they have in the maps.
+pub(super) fn take_up_names(
+    attribution: &mut Attribution,
+    ledger: &mut Ledger,
+    connectors: &mut Connectors,
+) {
+    let names: Vec<(u32, String)> = attribution.names().collect();
+    for (_, name) in names {
+        if let Err(error) = connectors.add(&name, attribution, ledger) {
+            tracing::warn!(connector = name, %error, "cannot take a connector up again");
+        }
+    }
+}
+
+/// Takes up the leases. Those whose tasks have all ended end here and now; the others are orphans
+/// until their workers come back for them.
+pub(super) fn take_up_leases(state: &mut State) {
+    let leases = state.attribution.leases();
+    let (mut running, mut ended) = (0, 0);
+    for (job, lease) in leases {
+        let Some(connector) = state.connectors.find(&text(&lease.connector)) else { continue };
+        let source = Some(text(&lease.source)).filter(|source| !source.is_empty());
+        let restored = state.ledger.restore(Lease {
+            id: LeaseId(lease.lease),
+            connector,
+            source: source.as_ref().map(|source| SourceId(state.sources.add(source))),
+            owner: NOBODY,
+            state: LeaseState::Orphaned,
+            granted: Moment(lease.began_ns),
+            memory: Bytes(lease.reserved_memory_bytes),
+            deviation: Bytes(0),
+            declared: None,
+            providers: Vec::new(),
+            tasks_ended: false,
+        });
+        if let Err(error) = restored {
+            tracing::warn!(lease = lease.lease, %error, "cannot take a lease up again");
+            continue;
+        }
+        let mut taken = Job::restored(job, connector, &lease, holder(&lease, source));
+        if let Some(worker) = state.attribution.worker_of(&lease) {
+            state.workers.restore(worker, taken.lease);
+            taken.workers.push(worker);
+        }
+        let has_tasks = taken.has_tasks(&state.attribution);
+        let id = taken.lease;
+        state.enter(taken);
+        if has_tasks {
+            running += 1;
+        } else {
+            ended += 1;
+            state.release(id, None);
+        }
+    }
+    if running + ended > 0 {
+        tracing::info!(running, ended, "took up leases of a former agent");
+    }
+}
+
+fn holder(lease: &LeaseEntry, source: Option<String>) -> Holder {
+    let label = Some(text(&lease.label)).filter(|label| !label.is_empty());
+    let priority = Priority::ALL.get(lease.priority as usize).copied().unwrap_or_default();
+    Holder {
+        uid: lease.uid,
+        pid: lease.pid,
+        process_start_ticks: lease.process_start_ticks,
+        source: source.map(Into::into),
+        label: label.map(Into::into),
+        priority,
+    }
+}
+
+impl Job {
+    fn restored(
+        job: profiler_common::JobRef,
+        connector: ConnectorId,
+        lease: &LeaseEntry,
+        holder: Holder,
+    ) -> Self {
+        let now = State::now();
+        Self {
+            lease: LeaseId(lease.lease),
+            job,
+            connector,
+            holder,
+            members: Members::of_scope(lease.scope, lease.tid, lease.pid),
+            workers: Vec::new(),
+            granted: Moment(lease.began_ns),
+            began_unix_ms: lease.began_unix_ms,
+            waited_ms: lease.waited_ns / 1_000_000,
+            lost_before: profiler_common::Lost::default(),
+            seen: (0, now),
+            cpu_cores: None,
+            cpu_cores_peak: None,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The core's words in the protocol's, and the other way round.
+
+use std::time::Duration;
+
+use profiler_client::protocol as wire;
+
+use crate::model::{self, Constraints};
+
+pub(super) const fn priority(priority: wire::Priority) -> model::Priority {
+    match priority {
+        wire::Priority::Background => model::Priority::Background,
+        wire::Priority::Normal => model::Priority::Normal,
+        wire::Priority::Interactive => model::Priority::Interactive,
+    }
+}
+
+pub(super) const fn on_timeout(on_timeout: wire::OnTimeout) -> model::OnTimeout {
+    match on_timeout {
+        wire::OnTimeout::Refuse => model::OnTimeout::Refuse,
+        wire::OnTimeout::Proceed => model::OnTimeout::Proceed,
+        wire::OnTimeout::ProceedIfCompressible => model::OnTimeout::ProceedIfCompressible,
+    }
+}
+
+pub(super) const fn how(how: model::How) -> wire::How {
+    match how {
+        model::How::Granted => wire::How::Granted,
+        model::How::GrantedUnderPressure => wire::How::GrantedUnderPressure,
+    }
+}
+
+pub(super) const fn constraint(constraint: model::Constraint) -> wire::Constraint {
+    match constraint {
+        model::Constraint::Cap => wire::Constraint::Cap,
+        model::Constraint::Cpu => wire::Constraint::Cpu,
+        model::Constraint::Memory => wire::Constraint::Memory,
+        model::Constraint::Disk => wire::Constraint::Disk,
+        model::Constraint::Network => wire::Constraint::Network,
+        model::Constraint::Gpu => wire::Constraint::Gpu,
+        model::Constraint::Provider => wire::Constraint::Provider,
+        model::Constraint::Floor => wire::Constraint::Floor,
+        model::Constraint::Queue => wire::Constraint::Queue,
+        model::Constraint::Drained => wire::Constraint::Drained,
+        model::Constraint::Override => wire::Constraint::Override,
+    }
+}
+
+pub(super) fn constraints(constraints: Constraints) -> Vec<wire::Constraint> {
+    constraints.iter().map(constraint).collect()
+}
+
+pub(super) const fn level(level: model::Level) -> wire::Level {
+    match level {
+        model::Level::Normal => wire::Level::Normal,
+        model::Level::Elevated => wire::Level::Elevated,
+        model::Level::High => wire::Level::High,
+        model::Level::Critical => wire::Level::Critical,
+    }
+}
+
+pub(super) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
