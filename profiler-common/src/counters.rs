@@ -84,9 +84,11 @@ impl Counters {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Part of [`Counters::run_queue_ns`] that ended when a task of another job left the CPU.
+    /// Part of [`Counters::run_queue_ns`] during which a CPU quota had the task's group throttled.
+    pub run_queue_throttled_ns: u64,
+    /// Of the other waits, those that ended when a task of another job left the CPU.
     pub run_queue_managed_ns: u64,
-    /// Part of [`Counters::run_queue_ns`] that ended when a task of the same job left the CPU.
+    /// Of the other waits, those that ended when a task of the same job left the CPU.
     pub run_queue_self_ns: u64,
     /// Off the CPU with the kernel's I/O wait mark set.
     pub block_wait_ns: u64,
@@ -133,6 +135,7 @@ pub struct Spent {
 macro_rules! each_observed {
     ($then:ident) => {
         $then!(
+            run_queue_throttled_ns,
             run_queue_managed_ns,
             run_queue_self_ns,
             block_wait_ns,

@@ -1,5 +1,7 @@
 //! What each CPU notes at a switch for the next one, and for readers.
 
+use crate::quota::Steady;
+
 /// One element of the `CPUS` array, which user space maps. Written only by its own CPU, but for
 /// the first value of `running` (see there). One cache line, so that CPUs do not share any.
 #[repr(C, align(64))]
@@ -13,4 +15,6 @@ pub struct CpuEntry {
     pub before: u64,
     /// What to add to the address of a per-CPU variable to get this CPU's copy; 0 while unknown.
     pub per_cpu_offset: u64,
+    /// The run queue of the last task of any job that left this CPU.
+    pub steady: Steady,
 }

@@ -16,6 +16,7 @@ pub mod job;
 pub mod latency;
 pub mod lease;
 pub mod memory;
+pub mod quota;
 pub mod session;
 pub mod task;
 
@@ -26,5 +27,6 @@ pub use event::TaskEnded;
 pub use job::{JobEntry, JobRef, Total};
 pub use lease::{LeaseEntry, Name};
 pub use memory::{AddressSpace, Held, MemoryUse, Pending};
+pub use quota::{Steady, Throttled};
 pub use session::{Lost, SessionState, TagMode, TagRequest};
 pub use task::{Comm, NO_ENTRY, Progress, Span, TagState, TaskEntry, TaskTag};

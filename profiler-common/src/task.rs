@@ -2,6 +2,7 @@
 
 use crate::counters::{Counters, DeviceUse, Observed};
 use crate::memory::MemoryUse;
+use crate::quota::Throttled;
 
 /// A task's name, NUL-terminated, as in `task_struct`.
 pub type Comm = [u8; 16];
@@ -52,11 +53,19 @@ pub struct Span {
 
 /// How far a task's accounting has come. All counters are absolute, as the kernel keeps them, so
 /// that a switch that nobody saw loses nothing: the next one makes up for it.
+///
+/// What each switch writes comes first, so that it lies in few cache lines.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// The kernel's counters at the last switch away from the task.
     pub now: Counters,
+    /// When the task last left the CPU to wait for I/O (`CLOCK_MONOTONIC`), 0 when it did not.
+    pub blocked_since_ns: u64,
+    /// The task's run queue at the last switch away from it.
+    pub throttled: Throttled,
+    /// Whether the task left the CPU then to sleep: 1, or 0 if it would have gone on.
+    pub slept: u64,
     /// What the programs saw since the task joined its first job.
     pub observed: Observed,
     /// Requests at leaf devices that the task started. For its own list only: the job gets each
@@ -66,8 +75,6 @@ pub struct Progress {
     pub mm: u64,
     /// Address spaces of which it was the last user.
     pub memory: MemoryUse,
-    /// When the task last left the CPU to wait for I/O (`CLOCK_MONOTONIC`), 0 when it did not.
-    pub blocked_since_ns: u64,
 }
 
 /// Value of the `TASKS` task storage: one per tagged task, freed with it by the kernel.

@@ -10,6 +10,7 @@ use crate::atomic;
 use crate::field::Task;
 use crate::maps::{CONNECTORS, ENDED, JOBS};
 use crate::memory::move_out;
+use crate::quota::throttled_part;
 use crate::task::{accounting_of, entry_of, lost, unlist};
 
 /// Wakes the agent when the ring buffer is this full; until then it looks by itself.
@@ -21,16 +22,20 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// Brings a task's accounting up to date as it leaves the CPU. `sleeps` when it will not run again
 /// before something wakes it.
 ///
-/// Who held the CPU before the task got it is known from the note that its predecessor left.
+/// Who held the CPU before the task got it is known from the note that its predecessor left. What
+/// a quota took of the wait is charged to nobody else.
 #[inline(always)]
-pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &CpuEntry, sleeps: bool) {
+pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &mut CpuEntry, sleeps: bool) {
     let now = task.counters();
     let waited = now.run_queue_ns.wrapping_sub(progress.now.run_queue_ns);
+    let throttled = throttled_part(task, progress, cpu, waited, sleeps);
     if waited != 0 {
+        let behind = waited - throttled;
+        progress.observed.run_queue_throttled_ns += throttled;
         if cpu.before == job {
-            progress.observed.run_queue_self_ns += waited;
+            progress.observed.run_queue_self_ns += behind;
         } else if cpu.before != 0 {
-            progress.observed.run_queue_managed_ns += waited;
+            progress.observed.run_queue_managed_ns += behind;
         }
     }
     if progress.blocked_since_ns != 0 {

@@ -4,7 +4,7 @@ use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use profiler_common::field::MISSING;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES};
-use profiler_common::{Comm, Counters};
+use profiler_common::{Comm, Counters, Throttled};
 
 macro_rules! define {
     ($($name:ident: $structure:literal $path:literal,)*) => {
@@ -34,6 +34,16 @@ fn read<T: Copy>(base: *const Opaque, offset: &Global<u64>) -> Option<T> {
     // SAFETY: the verifier checks that the offset, a constant to it, lies in the structure that it
     // knows `base` to point to, and is read with the size of the field.
     Some(unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() })
+}
+
+/// Where a run queue has the time that quotas kept it off the CPU.
+#[inline(always)]
+fn throttled_offset() -> &'static Global<u64> {
+    if RUN_QUEUE_THROTTLED.load() == MISSING {
+        &RUN_QUEUE_THROTTLED_OLD
+    } else {
+        &RUN_QUEUE_THROTTLED
+    }
 }
 
 /// An address as a number, to compute with. The verifier lets nobody compute with a pointer that it
@@ -262,6 +272,41 @@ impl Task {
     #[inline(always)]
     pub fn run_queue_ns(self) -> u64 {
         self.counter(&TASK_RUN_DELAY)
+    }
+
+    /// When the task last got a CPU, by the scheduler's clock of that CPU.
+    #[inline(always)]
+    pub fn arrival_ns(self) -> u64 {
+        self.counter(&TASK_ARRIVAL)
+    }
+
+    /// Whether the task belongs to a scheduler that comes before the fair one.
+    #[inline(always)]
+    pub fn is_real_time(self) -> bool {
+        /// `MAX_RT_PRIO` of the kernel's `prio.h`.
+        const MAX_RT_PRIO: i32 = 100;
+        self.read::<i32>(&TASK_PRIORITY).unwrap_or(MAX_RT_PRIO) < MAX_RT_PRIO
+    }
+
+    /// The task's run queue, and for how long quotas have kept that off the CPU so far.
+    #[inline(always)]
+    pub fn throttled(self) -> Option<Throttled> {
+        let queue: *const Opaque = self.read(&TASK_RUN_QUEUE)?;
+        let total_ns = read(queue, throttled_offset())?;
+        Some(Throttled { queue: queue as u64, total_ns })
+    }
+
+    /// As [`Task::throttled`], for another queue, where the task was before. The group of a task
+    /// lives, and with it all queues of the group; any other queue may be gone.
+    #[inline(always)]
+    pub fn throttled_in(self, queue: u64) -> Option<u64> {
+        let own: *const Opaque = self.read(&TASK_RUN_QUEUE)?;
+        let group: u64 = read(own, &RUN_QUEUE_GROUP)?;
+        let group_there: u64 = read_kernel(queue.wrapping_add(RUN_QUEUE_GROUP.load()))?;
+        if group_there != group {
+            return None;
+        }
+        read_kernel(queue.wrapping_add(throttled_offset().load()))
     }
 
     /// The task's name, as two words.

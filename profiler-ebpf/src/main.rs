@@ -14,6 +14,7 @@ mod field;
 mod maps;
 mod memory;
 mod probe;
+mod quota;
 mod table;
 mod task;
 

@@ -111,6 +111,7 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
             let now = task.counters();
             tag.span.base = now;
             tag.progress.now = now;
+            tag.progress.throttled = task.throttled().unwrap_or_default();
         }
     }
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);

@@ -315,6 +315,9 @@ fn mapped<T: Plain>(
 /// Which figures the kernel's fields give.
 pub(super) fn note_fields(known: &mut Known, offsets: &Offsets) {
     known.run_queue = offsets.has(&["TASK_RUN_DELAY"]);
+    known.quota =
+        offsets.has(&["TASK_RUN_QUEUE", "RUN_QUEUE_GROUP", "TASK_ARRIVAL", "TASK_PRIORITY"])
+            && (offsets.has(&["RUN_QUEUE_THROTTLED"]) || offsets.has(&["RUN_QUEUE_THROTTLED_OLD"]));
     known.block_wait = offsets.has(&["TASK_IN_IOWAIT"]);
     known.storage = offsets.has(&["TASK_READ_BYTES", "TASK_LOGICAL_READ_BYTES"]);
 }

@@ -283,7 +283,8 @@ struct Listed {
     progress: Progress,
 }
 
-/// What the task's next switch will do, for the figures that move while it runs.
+/// What the task's next switch will do, for the figures that move while it runs. What a quota took
+/// of its last wait is not to be seen from here: until that switch, it counts among the others.
 fn add_running_slice(task: &mut Listed, before: u64) {
     let Some(Counters { cpu_ns, run_queue_ns, .. }) = charged_now(task.pid, task.tid) else {
         return;

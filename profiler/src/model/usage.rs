@@ -33,11 +33,13 @@ pub struct Usage {
     pub cpu_ns: Option<u64>,
     /// Runnable, waiting for a CPU.
     pub run_queue_ns: Option<u64>,
-    /// Of `run_queue_ns`, the waits that ended when a task of another managed job left the CPU.
+    /// Of `run_queue_ns`, the time during which a CPU quota let the thread not run.
+    pub run_queue_throttled_ns: Option<u64>,
+    /// Of the rest, the waits that ended when a task of another managed job left the CPU.
     pub run_queue_managed_ns: Option<u64>,
-    /// Of `run_queue_ns`, the waits that ended when a task of the job itself left the CPU.
+    /// Of the rest, the waits that ended when a task of the job itself left the CPU.
     pub run_queue_self_ns: Option<u64>,
-    /// Of `run_queue_ns`, the rest: something outside held the CPU.
+    /// What is left of `run_queue_ns`: something outside held the CPU.
     pub run_queue_external_ns: Option<u64>,
     /// Off CPU for block I/O.
     pub block_wait_ns: Option<u64>,
@@ -116,6 +118,7 @@ impl Usage {
             life_ns: None,
             cpu_ns: None,
             run_queue_ns: None,
+            run_queue_throttled_ns: None,
             run_queue_managed_ns: None,
             run_queue_self_ns: None,
             run_queue_external_ns: None,
@@ -159,9 +162,12 @@ impl Usage {
     #[must_use]
     pub fn exact(spent: &Spent, device: &DeviceUse, known: &Known) -> Self {
         let (counters, observed) = (&spent.counters, &spent.observed);
-        let attributed = observed.run_queue_managed_ns + observed.run_queue_self_ns;
+        let attributed = observed.run_queue_throttled_ns
+            + observed.run_queue_managed_ns
+            + observed.run_queue_self_ns;
         let accounted = counters.cpu_ns + counters.run_queue_ns + observed.block_wait_ns;
         let run_queue = |figure: u64| known.run_queue.then_some(figure);
+        let quota = |figure: u64| (known.run_queue && known.quota).then_some(figure);
         let waits = |figure: u64| (known.run_queue && known.block_wait).then_some(figure);
         let storage = |figure: u64| known.storage.then_some(figure);
         let block = |figure: u64| known.block.then_some(figure);
@@ -171,6 +177,7 @@ impl Usage {
             life_ns: Some(spent.life_ns),
             cpu_ns: Some(counters.cpu_ns),
             run_queue_ns: run_queue(counters.run_queue_ns),
+            run_queue_throttled_ns: quota(observed.run_queue_throttled_ns),
             run_queue_managed_ns: run_queue(observed.run_queue_managed_ns),
             run_queue_self_ns: run_queue(observed.run_queue_self_ns),
             run_queue_external_ns: run_queue(counters.run_queue_ns.saturating_sub(attributed)),
@@ -220,6 +227,8 @@ impl Usage {
 pub struct Known {
     /// Time in the run queue.
     pub run_queue: bool,
+    /// What of it CPU quotas took.
+    pub quota: bool,
     /// Waiting for block I/O apart from other waits.
     pub block_wait: bool,
     /// Storage figures of tasks.

@@ -138,6 +138,7 @@ impl Sampled {
         Usage {
             source: Source::Procfs,
             life_ns: None,
+            run_queue_throttled_ns: None,
             run_queue_managed_ns: None,
             run_queue_self_ns: None,
             run_queue_external_ns: None,

@@ -48,8 +48,8 @@ macro_rules! figures {
 
 /// Every figure that runs are compared by, in the record's order.
 pub const FIGURES: &[Figure] = figures! {
-    Nanoseconds: wall_ns, life_ns, cpu_ns, run_queue_ns, run_queue_managed_ns, run_queue_self_ns,
-        run_queue_external_ns, block_wait_ns, other_wait_ns;
+    Nanoseconds: wall_ns, life_ns, cpu_ns, run_queue_ns, run_queue_throttled_ns,
+        run_queue_managed_ns, run_queue_self_ns, run_queue_external_ns, block_wait_ns, other_wait_ns;
     Count: voluntary_switches, involuntary_switches;
     Bytes: read_bytes, write_bytes, cancelled_write_bytes, logical_read_bytes, logical_write_bytes;
     Count: read_calls, write_calls;
