@@ -3,6 +3,7 @@
 //! 1. A thread that ran for 80 % of the wall time: CPU.
 //! 2. The leader of the main process ran, waited for a CPU, or waited for block I/O for half of the
 //!    wall time: the greatest of these. If it waited for a CPU behind its own threads, see 3 first.
+//!    A wait for a CPU that was mostly a CPU quota's doing is called that.
 //! 3. The leader slept for half of it, and there were other threads: if those together spent half
 //!    of the wall time on CPU, in the run queue or in block I/O, the greatest of these; or no single
 //!    thing, if that is not half by itself.
@@ -136,6 +137,18 @@ impl Bound<'_> {
                 format!("CPU: others used {many:.2} CPUs while {} waited", name(leader))
             }
             (By::Cpu, Who::All) => format!("CPU: {many:.2} CPUs in use on average"),
+            (By::RunQueue, Who::One(thread)) if is_throttled(&thread.usage) => {
+                let throttled = percent(throttled(&thread.usage, record).min(1.0));
+                format!("CPU quota: {} was throttled {throttled} of wall", name(thread))
+            }
+            (By::RunQueue, Who::Others(leader)) if is_throttled(&record.usage) => {
+                let others = throttled(&record.usage, record) - throttled(&leader.usage, record);
+                format!("CPU quota: on average {others:.2} threads throttled")
+            }
+            (By::RunQueue, Who::All) if is_throttled(&record.usage) => {
+                let all = throttled(&record.usage, record);
+                format!("CPU quota: on average {all:.2} threads throttled")
+            }
             (By::RunQueue, Who::One(thread)) => {
                 let name = name(thread);
                 format!(
@@ -182,6 +195,17 @@ fn behind(usage: &Usage, own_threads: &str) -> String {
         (Some(_), Some(_)) => " behind others".to_owned(),
         _ => String::new(),
     }
+}
+
+/// Whether a quota, and not somebody else, took most of the wait for a CPU.
+fn is_throttled(usage: &Usage) -> bool {
+    matches!((usage.run_queue_throttled_ns, usage.run_queue_ns), (Some(it), Some(all)) if it > all / 2)
+}
+
+/// For how much of the wall time of the run a quota held threads back.
+fn throttled(usage: &Usage, record: &RunRecord) -> f64 {
+    let wall_ns = record.usage.wall_ns.unwrap_or(0).max(1);
+    usage.run_queue_throttled_ns.unwrap_or(0) as f64 / wall_ns as f64
 }
 
 fn is_behind_own(usage: &Usage) -> bool {

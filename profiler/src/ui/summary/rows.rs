@@ -73,7 +73,10 @@ fn about(part: Part, ns: u64, record: &RunRecord) -> String {
     }
 }
 
+/// Who is to blame for the wait for a CPU.
 fn holders(usage: &Usage) -> String {
+    let quota = usage.run_queue_throttled_ns.filter(|ns| *ns > 0);
+    let quota = quota.map(|ns| format!("CPU quota {}", duration(ns)));
     let holders = [
         ("own threads", usage.run_queue_self_ns),
         ("other jobs", usage.run_queue_managed_ns),
@@ -83,7 +86,8 @@ fn holders(usage: &Usage) -> String {
         ns.filter(|ns| *ns > 0).map(|ns| format!("{who} {}", duration(ns)))
     });
     let shown: Vec<String> = shown.collect();
-    if shown.is_empty() { String::new() } else { format!("behind {}", shown.join(", ")) }
+    let behind = (!shown.is_empty()).then(|| format!("behind {}", shown.join(", ")));
+    quota.into_iter().chain(behind).collect::<Vec<String>>().join("; ")
 }
 
 /// Everything that is counted in bytes and pieces.

@@ -135,6 +135,20 @@ fn many_children_of_which_some_only_slept() {
 }
 
 #[test]
+fn a_run_under_a_quota() {
+    let mut all = usage([200 * MS, 800 * MS, 0, 0]);
+    all.run_queue_throttled_ns = Some(780 * MS);
+    all.run_queue_self_ns = Some(0);
+    all.run_queue_managed_ns = Some(0);
+    all.run_queue_external_ns = Some(20 * MS);
+    all.processes = Some(1);
+    let record = record(1000 * MS, &["make"], all);
+    let shown = shown(&record);
+    assert!(shown.contains("bound by        CPU quota: make (100) was throttled 78 % of wall"));
+    assert!(shown.contains("CPU quota 780 ms; behind others 20.0 ms"), "{shown}");
+}
+
+#[test]
 fn samples() {
     let usage = Usage {
         wall_ns: Some(848 * MS),

@@ -98,6 +98,29 @@ fn who_was_in_front_is_said_where_it_is_known() {
 }
 
 #[test]
+fn a_wait_that_a_quota_caused_is_not_called_contention() {
+    let mut record = record(1000, &["sh"], usage([200, 800, 0, 0]));
+    record.threads[0].usage.run_queue_throttled_ns = Some(790);
+    assert_eq!(line(&record), "CPU quota: sh (100) was throttled 79 % of wall");
+    record.threads[0].usage.run_queue_throttled_ns = Some(300);
+    record.threads[0].usage.run_queue_self_ns = Some(100);
+    assert_eq!(line(&record), "CPU contention: sh (100) queued 80 % of wall behind others");
+}
+
+#[test]
+fn a_quota_that_holds_back_the_leaders_threads_is_named_with_how_many() {
+    let mut record = record(1000, &["sh"], usage([410, 3600, 0, 1990]));
+    record.usage.run_queue_throttled_ns = Some(3190);
+    let mut leader = usage([10, 0, 0, 990]);
+    leader.run_queue_throttled_ns = Some(0);
+    record.threads = vec![thread(100, 100, "sh", leader)];
+    assert_eq!(line(&record), "CPU quota: on average 3.19 threads throttled");
+    record.threads.clear();
+    record.processes.clear();
+    assert_eq!(line(&record), "CPU quota: on average 3.19 threads throttled");
+}
+
+#[test]
 fn a_leader_that_stands_behind_its_children_waits_for_them() {
     let mut record = record(1000, &["sh"], usage([950, 700, 0, 300]));
     let mut leader = usage([50, 700, 0, 250]);
