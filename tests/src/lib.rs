@@ -26,6 +26,7 @@ pub mod bpf;
 pub mod compare;
 pub mod counted;
 pub mod disk;
+pub mod quota;
 pub mod record;
 pub mod run;
 pub mod skip;

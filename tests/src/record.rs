@@ -50,6 +50,7 @@ pub struct Usage {
     #[serde(flatten)]
     pub figures: Figures,
     pub wall_ns: Option<u64>,
+    pub run_queue_throttled_ns: Option<u64>,
     pub run_queue_managed_ns: Option<u64>,
     pub run_queue_self_ns: Option<u64>,
     pub run_queue_external_ns: Option<u64>,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::quota::Group;
 use crate::record::Session;
 use crate::sys::{self, Pid};
 use crate::truth::{Line, Report, What};
@@ -88,6 +89,13 @@ impl Run {
         let report = run.path("report").display().to_string();
         run.command.extend(["--report".to_owned(), report]);
         run
+    }
+
+    /// Lets the command go into a control group before it begins.
+    #[must_use]
+    pub fn within(mut self, group: &Group) -> Self {
+        self.command = group.command(&self.command);
+        self
     }
 
     /// Puts the whole under a tracer, which knows the final figures of every thread.

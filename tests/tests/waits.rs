@@ -36,7 +36,7 @@ fn holders(usage: &Usage) -> (u64, u64, u64) {
     (own, of(usage.run_queue_managed_ns), of(usage.run_queue_external_ns))
 }
 
-/// For each thread, each process and the whole: four parts make the life, within 0.1 %, and three
+/// For each thread, each process and the whole: four parts make the life, within 0.1 %, and four
 /// make the wait for a CPU, exactly.
 fn assert_adds_up(run: &Finished) {
     let session = run.session();
@@ -62,8 +62,10 @@ fn assert_adds_up(run: &Finished) {
             assert!(part <= parts.life + allowed, "{who}: a part is absurd: {parts:?}");
         }
         let (own, managed, external) = holders(usage);
-        let sum = own + managed + external;
-        assert_eq!(sum, parts.queue, "{who}: {own} + {managed} + {external} ns of run_queue_ns");
+        let throttled = usage.run_queue_throttled_ns.expect("run_queue_throttled_ns");
+        let sum = throttled + own + managed + external;
+        let all = format!("{throttled} + {own} + {managed} + {external}");
+        assert_eq!(sum, parts.queue, "{who}: {all} ns of run_queue_ns");
     }
     let whole: u64 = session.threads.iter().map(|thread| parts(&thread.usage).life).sum();
     assert_eq!(whole, parts(&session.usage).life, "the lives of the threads");

@@ -1,0 +1,107 @@
+//! Groups of processes under a CPU quota, and what the kernel says that the quota took.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A control group of the `cpu` controller, of either version; gone with this value.
+#[derive(Debug)]
+pub struct Group {
+    folder: PathBuf,
+}
+
+/// Where the controller is, and in which of the two shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Group {
+    /// A new group without a quota, or why there can be none.
+    pub fn new(name: &str) -> Result<Self, String> {
+        Self::below(&root()?, name)
+    }
+
+    /// A new group in this one.
+    pub fn child(&self, name: &str) -> Result<Self, String> {
+        Self::below(&self.folder, name)
+    }
+
+    fn below(parent: &Path, name: &str) -> Result<Self, String> {
+        let folder = parent.join(format!("profiler-test-{}-{name}", std::process::id()));
+        if version(parent) == Version::Two {
+            let control = parent.join("cgroup.subtree_control");
+            fs::write(&control, "+cpu").map_err(|why| format!("{}: {why}", control.display()))?;
+        }
+        fs::create_dir(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// Gives the group so much CPU time, of all CPUs together, in each 100 milliseconds.
+    pub fn set_quota_ms(&self, ms: u32) {
+        let us = ms * 1000;
+        match version(&self.folder) {
+            Version::One => self.write("cpu.cfs_quota_us", &us.to_string()),
+            Version::Two => self.write("cpu.max", &format!("{us} 100000")),
+        }
+    }
+
+    fn write(&self, name: &str, value: &str) {
+        let path = self.folder.join(name);
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// A command that goes into the group first.
+    pub fn command(&self, words: &[String]) -> Vec<String> {
+        let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.folder.display());
+        let shell = ["sh".to_owned(), "-c".to_owned(), enter, "sh".to_owned()];
+        shell.into_iter().chain(words.iter().cloned()).collect()
+    }
+
+    /// For how long the group's own quota kept it off the CPUs that it wanted, added up over CPUs.
+    pub fn throttled_ns(&self) -> u64 {
+        let stat = fs::read_to_string(self.folder.join("cpu.stat")).expect("cpu.stat");
+        let words = |label: &str| {
+            let line = stat.lines().find_map(|line| line.strip_prefix(label));
+            line.and_then(|value| value.trim().parse::<u64>().ok())
+        };
+        let ns = words("throttled_time ").or_else(|| Some(words("throttled_usec ")? * 1000));
+        ns.unwrap_or_else(|| panic!("no throttled time in cpu.stat: {stat}"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A process that has just ended may still be in it for a moment.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while fs::remove_dir(&self.folder).is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn version(folder: &Path) -> Version {
+    if folder.join("cgroup.controllers").exists() { Version::Two } else { Version::One }
+}
+
+/// The folder of the controller's first group.
+fn root() -> Result<PathBuf, String> {
+    let mounts = fs::read_to_string("/proc/mounts").expect("/proc/mounts");
+    for line in mounts.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [_, folder, kind, options, ..] = words[..] else { continue };
+        let folder = PathBuf::from(folder);
+        let controllers = fs::read_to_string(folder.join("cgroup.controllers"));
+        let has_cpu = match kind {
+            "cgroup" => options.split(',').any(|option| option == "cpu"),
+            "cgroup2" => controllers.is_ok_and(|all| all.split_whitespace().any(|it| it == "cpu")),
+            _ => false,
+        };
+        if has_cpu {
+            return Ok(folder);
+        }
+    }
+    Err("the cpu controller of control groups is mounted nowhere".into())
+}

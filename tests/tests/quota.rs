@@ -1,0 +1,146 @@
+//! What a CPU quota takes from a command shows as that, and as nobody's fault: it agrees with what
+//! the kernel says of the quota itself.
+
+use profiler_tests::quota::Group;
+use profiler_tests::record::Usage;
+use profiler_tests::run::{Finished, Run};
+use profiler_tests::{require_bpf, scale, skip};
+
+/// A new group, or the end of the test where control groups cannot be had.
+macro_rules! group {
+    ($name:literal) => {
+        match Group::new($name) {
+            Ok(group) => group,
+            Err(why) => skip!("{why}"),
+        }
+    };
+}
+
+fn throttled(usage: &Usage) -> u64 {
+    usage.run_queue_throttled_ns.expect("run_queue_throttled_ns")
+}
+
+fn queued(usage: &Usage) -> u64 {
+    usage.figures.run_queue_ns.expect("run_queue_ns")
+}
+
+/// Runs a workload in a group; whatever it is, the figures add up and no part exceeds the whole.
+fn run_in(group: &Group, words: &[&str]) -> Finished {
+    let run = Run::workload(words).within(group).finish();
+    run.assert_success();
+    run.assert_sums();
+    for thread in &run.session().threads {
+        let (part, all) = (throttled(&thread.usage), queued(&thread.usage));
+        assert!(part <= all, "{}: {part} of {all} ns", thread.comm);
+    }
+    run
+}
+
+/// Two figures for the same time agree to a hundredth. The kernels before 6.6 take the one that we
+/// read by a clock that leaves interrupts out, and `cpu.stat` may count in microseconds.
+fn assert_agree(got: u64, truth: u64, what: &str) {
+    let off = got.abs_diff(truth);
+    assert!(off <= truth / 100, "{what}: expected {truth} ns, got {got} ns, {off} ns off");
+}
+
+fn seconds() -> String {
+    scale(2, 3).to_string()
+}
+
+#[test]
+fn the_time_that_a_quota_takes_from_a_thread_is_what_the_kernel_says() {
+    require_bpf!();
+    let group = group!("one");
+    group.set_quota_ms(10);
+    let run = run_in(&group, &["spin", "--seconds", &seconds()]);
+    let (usage, truth) = (&run.session().usage, group.throttled_ns());
+    assert!(truth > 500_000_000, "a tenth of a CPU for seconds: throttled for {truth} ns");
+    assert_agree(throttled(usage), truth, "one thread");
+}
+
+#[test]
+fn a_quota_of_a_group_further_up_counts_as_well() {
+    require_bpf!();
+    let above = group!("above");
+    let group = match above.child("below") {
+        Ok(group) => group,
+        Err(why) => skip!("{why}"),
+    };
+    above.set_quota_ms(10);
+    let run = run_in(&group, &["spin", "--seconds", &seconds()]);
+    let truth = above.throttled_ns();
+    assert_eq!(group.throttled_ns(), 0, "the group's own quota, which it has not");
+    assert!(truth > 500_000_000, "a tenth of a CPU for seconds: throttled for {truth} ns");
+    assert_agree(throttled(&run.session().usage), truth, "one thread, two groups down");
+}
+
+#[test]
+fn each_thread_that_a_quota_holds_back_loses_that_time() {
+    require_bpf!();
+    let group = group!("several");
+    group.set_quota_ms(10);
+    let words = ["hogs", "--count", "3", "--cpu", "0", "--seconds", &seconds()];
+    let run = run_in(&group, &words);
+    let truth = group.throttled_ns();
+    let leader = run.session().processes[0].pid;
+    let (first, hogs): (Vec<_>, Vec<_>) =
+        run.session().threads.iter().partition(|thread| thread.tid == leader);
+    assert_eq!((first.len(), hogs.len()), (1, 3), "threads that want the CPU, and the first");
+    // What the quota took from the first one, which began them and then sleeps, is nothing to them.
+    let truth = truth - throttled(&first[0].usage);
+    for hog in hogs {
+        let (part, own) = (throttled(&hog.usage), hog.usage.run_queue_self_ns.unwrap_or(0));
+        // At the first time and the last one of them may have begun later or ended earlier.
+        assert!(part <= truth, "{part} ns of the {truth} ns that there were");
+        assert!(part * 10 >= truth * 8, "{part} ns of the {truth} ns that all were held back");
+        assert!(own > 0, "they wait for each other besides");
+    }
+}
+
+#[test]
+fn threads_that_sleep_now_and_then_lose_no_more_than_there_was() {
+    require_bpf!();
+    let group = group!("sleepers");
+    group.set_quota_ms(10);
+    let run = run_in(&group, &["threads", "--count", "8", "--work-us", "30000"]);
+    let truth = group.throttled_ns();
+    assert!(truth > 0, "240 ms of work with 10 ms in 100 take a while");
+    for thread in &run.session().threads {
+        let part = throttled(&thread.usage);
+        assert!(part <= truth, "{}: {part} ns of the {truth} ns that there were", thread.comm);
+    }
+    assert!(throttled(&run.session().usage) > 0, "nobody was held back");
+}
+
+#[test]
+fn a_command_beside_a_throttled_one_loses_nothing_to_its_quota() {
+    require_bpf!();
+    let (poor, free) = (group!("poor"), group!("free"));
+    poor.set_quota_ms(10);
+    let words = ["hogs", "--count", "1", "--cpu", "0", "--seconds", "60"];
+    let neighbour = Run::workload(&words).within(&poor).start();
+    neighbour.wait_for("begun");
+    let run = run_in(&free, &["hogs", "--count", "1", "--cpu", "0", "--seconds", &seconds()]);
+    neighbour.signal(libc::SIGTERM);
+    neighbour.finish();
+    assert!(poor.throttled_ns() > 0, "the neighbour is throttled");
+    assert_eq!(throttled(&run.session().usage), 0, "there is no quota on this one");
+    assert!(queued(&run.session().usage) > 0, "it waits for its neighbour");
+}
+
+#[test]
+fn the_summary_says_that_a_quota_bound_the_run() {
+    require_bpf!();
+    let group = group!("summary");
+    group.set_quota_ms(10);
+    let run = run_in(&group, &["spin", "--seconds", &seconds()]);
+    assert!(run.stderr.contains("CPU quota: "), "what bound the run. {run}");
+}
+
+#[test]
+fn samples_do_not_know_what_a_quota_took() {
+    let run = Run::workload(&["spin", "--seconds", "0.1"]).options(&["--source", "procfs"]);
+    let run = run.finish();
+    run.assert_success();
+    assert_eq!(run.session().usage.run_queue_throttled_ns, None);
+}
