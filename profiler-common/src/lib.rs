@@ -27,6 +27,6 @@ pub use event::TaskEnded;
 pub use job::{JobEntry, JobRef, Total};
 pub use lease::{LeaseEntry, Name};
 pub use memory::{AddressSpace, Held, MemoryUse, Pending};
-pub use quota::{Steady, Throttled};
+pub use quota::{Steady, Throttled, Wait};
 pub use session::{Lost, SessionState, TagMode, TagRequest};
 pub use task::{Comm, NO_ENTRY, Progress, Span, TagState, TaskEntry, TaskTag};

@@ -112,6 +112,8 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
             tag.span.base = now;
             tag.progress.now = now;
             tag.progress.throttled = task.throttled().unwrap_or_default();
+            // Whether it sleeps or waits is not known; what holds for both is what holds for sleep.
+            tag.progress.slept = 1;
         }
     }
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
