@@ -327,23 +327,36 @@ impl Task {
         comm
     }
 
+    /// Time on CPU, up to date at a switch away from the task.
+    #[inline(always)]
+    pub fn cpu_ns(self) -> u64 {
+        self.counter(&TASK_CLOCK)
+    }
+
     /// The kernel's counters as they stand.
     #[inline(always)]
     pub fn counters(self) -> Counters {
-        Counters {
-            cpu_ns: self.counter(&TASK_CLOCK),
-            run_queue_ns: self.run_queue_ns(),
-            voluntary_switches: self.counter(&TASK_VOLUNTARY_SWITCHES),
-            involuntary_switches: self.counter(&TASK_INVOLUNTARY_SWITCHES),
-            minor_faults: self.counter(&TASK_MINOR_FAULTS),
-            major_faults: self.counter(&TASK_MAJOR_FAULTS),
-            read_bytes: self.counter(&TASK_READ_BYTES),
-            write_bytes: self.counter(&TASK_WRITE_BYTES),
-            cancelled_write_bytes: self.counter(&TASK_CANCELLED_WRITE_BYTES),
-            logical_read_bytes: self.counter(&TASK_LOGICAL_READ_BYTES),
-            logical_write_bytes: self.counter(&TASK_LOGICAL_WRITE_BYTES),
-            read_calls: self.counter(&TASK_READ_CALLS),
-            write_calls: self.counter(&TASK_WRITE_CALLS),
-        }
+        let mut counters = Counters::default();
+        self.copy_counters(&mut counters);
+        counters
+    }
+
+    /// Copies the kernel's counters as they stand, each straight to its place: all of them at once
+    /// are more than there are registers.
+    #[inline(always)]
+    pub fn copy_counters(self, to: &mut Counters) {
+        to.cpu_ns = self.cpu_ns();
+        to.run_queue_ns = self.run_queue_ns();
+        to.voluntary_switches = self.counter(&TASK_VOLUNTARY_SWITCHES);
+        to.involuntary_switches = self.counter(&TASK_INVOLUNTARY_SWITCHES);
+        to.minor_faults = self.counter(&TASK_MINOR_FAULTS);
+        to.major_faults = self.counter(&TASK_MAJOR_FAULTS);
+        to.read_bytes = self.counter(&TASK_READ_BYTES);
+        to.write_bytes = self.counter(&TASK_WRITE_BYTES);
+        to.cancelled_write_bytes = self.counter(&TASK_CANCELLED_WRITE_BYTES);
+        to.logical_read_bytes = self.counter(&TASK_LOGICAL_READ_BYTES);
+        to.logical_write_bytes = self.counter(&TASK_LOGICAL_WRITE_BYTES);
+        to.read_calls = self.counter(&TASK_READ_CALLS);
+        to.write_calls = self.counter(&TASK_WRITE_CALLS);
     }
 }
