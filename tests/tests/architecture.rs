@@ -11,13 +11,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lease", &["model"]),
     ("control", &["learn", "lease", "model"]),
     ("kernel", &["model"]),
+    ("config", &["model"]),
     ("export", &["model"]),
     ("ipc", &[]),
     ("session", &["kernel", "model"]),
     ("ui", &["model", "session"]),
     ("simulate", &["model"]),
-    ("agent", &["control", "ipc", "kernel", "learn", "lease", "model", "session"]),
-    ("cli", &["agent", "export", "ipc", "kernel", "model", "session", "simulate", "ui"]),
+    (
+        "agent",
+        &["config", "control", "host", "ipc", "kernel", "learn", "lease", "model", "session", "store"],
+    ),
+    ("cli", &["agent", "config", "export", "ipc", "kernel", "model", "session", "simulate", "ui"]),
 ];
 
 /// Which of them are the pure core.

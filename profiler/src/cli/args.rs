@@ -68,6 +68,13 @@ pub(super) enum Command {
     /// Programs stop counting and their maps are freed. A running agent goes on, but nothing of it
     /// outlives its end.
     Unpin(Unpin),
+    /// Check the agent's configuration, and show it
+    ///
+    /// Reads what the agent would read: files, environment, and --set. Says everything that is
+    /// wrong, a line each, with what would be right.
+    ///
+    /// Exit status: 0 if it can be used, 2 if not.
+    CheckConfig(CheckConfig),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -146,6 +153,27 @@ pub(super) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Where the agent's settings come from.
+#[derive(Debug, clap::Args)]
+pub(super) struct Configuration {
+    /// The configuration file [default: /etc/profiler/profiler.toml, if it is there]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: Option<PathBuf>,
+    /// Change one setting: thresholds.cpu_percent=90
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+/// Arguments of `profiler check-config`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// Print the whole configuration, defaults included, and where each value comes from
+    #[arg(long)]
+    pub(super) show: bool,
 }
 
 /// What to show, and where.

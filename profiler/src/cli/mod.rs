@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod attach;
+mod check_config;
 mod diff;
 mod doctor;
 mod output;
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Agent(args) => agent::agent(&args),
         Command::Unpin(args) => agent::unpin(&args),
+        Command::CheckConfig(args) => check_config::check_config(&args),
         Command::Completion { shell } => completion(shell),
     };
     result.unwrap_or_else(|error| {

@@ -1,0 +1,80 @@
+//! `profiler check-config`, from outside.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use profiler_tests::binaries::profiler;
+
+/// Runs it on a configuration file with this text.
+fn check(text: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("profiler.toml");
+    fs::write(&file, text).expect("a file");
+    run(&file, arguments)
+}
+
+fn run(file: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(profiler());
+    command.args(["check-config", "--config"]).arg(file).args(arguments);
+    // Whatever the tests' own surroundings set.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RESOURCE_") {
+            command.env_remove(name);
+        }
+    }
+    command.output().expect("the program")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_configuration_that_can_be_used_is_silent_and_ends_in_0() {
+    let found = check("thresholds.cpu_percent = 90\n", &[]);
+    assert_eq!(found.status.code(), Some(0));
+    assert_eq!((text(&found.stdout), text(&found.stderr)), (String::new(), String::new()));
+}
+
+#[test]
+fn everything_that_is_wrong_is_a_line_with_its_place_and_the_status_is_2() {
+    let found = check("[thresholds]\ncpu_percent = 900\n\n[thresholdz]\n", &[]);
+    assert_eq!(found.status.code(), Some(2));
+    assert_eq!(text(&found.stdout), "");
+    let lines = text(&found.stderr);
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].ends_with(
+        "profiler.toml:2: thresholds.cpu_percent is 900; must be a number from 5 to 100"
+    ));
+    assert!(
+        lines[1].ends_with("profiler.toml:4: thresholdz is not known; did you mean thresholds?")
+    );
+}
+
+#[test]
+fn what_it_shows_is_a_configuration_that_it_takes() {
+    let shown = check(
+        "[connectors.video]\navg_cpu_cores = 4\n",
+        &["--show", "--set", "memory.reserve=1 GiB"],
+    );
+    assert_eq!(shown.status.code(), Some(0));
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("reserve = \"1 GiB\"  # --set memory.reserve=1 GiB"), "{shown}");
+    assert!(shown.contains("[connectors.local_files]"), "{shown}");
+    let again = check(&shown, &["--show"]);
+    let without_origins = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split("  # ").next().unwrap_or(line));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(without_origins(&text(&again.stdout)), without_origins(&shown));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let found = run(Path::new("/nowhere/profiler.toml"), &[]);
+    assert_eq!(found.status.code(), Some(2));
+    let line = text(&found.stderr);
+    assert!(line.contains("/nowhere/profiler.toml: cannot be read"), "{line}");
+}
