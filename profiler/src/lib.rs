@@ -18,4 +18,5 @@ pub mod lease;
 pub mod model;
 pub mod session;
 pub mod simulate;
+pub mod store;
 pub mod ui;

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("control", &["learn", "lease", "model"]),
     ("kernel", &["model"]),
     ("config", &["model"]),
+    ("store", &["model"]),
     ("export", &["model"]),
     ("ipc", &[]),
     ("session", &["kernel", "model"]),
