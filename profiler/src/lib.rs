@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod export;
+pub mod host;
 pub mod ipc;
 pub mod kernel;
 pub mod learn;

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kernel", &["model"]),
     ("config", &["model"]),
     ("store", &["model"]),
+    ("host", &["model"]),
     ("export", &["model"]),
     ("ipc", &[]),
     ("session", &["kernel", "model"]),
