@@ -211,7 +211,7 @@ section! {
         file: Option<PathBuf>, Any, Restart;
         /// For how long a job is kept. A month shows what a week day or a month's end does.
         keep: Duration, Within(HOUR, DAY * 3650), Reload;
-        /// Size of the database from which on the oldest jobs go; a job takes about 500 bytes.
+        /// Size of the database from which on the oldest jobs go; a job takes 130 to 400 bytes.
         max_size: Bytes, Within(Bytes(MIB), Bytes(1 << 44)), Reload;
         /// Records that may wait to be written. Beyond it they are dropped, and counted.
         queue: u32, Within(16, 1_000_000), Restart;

@@ -12,11 +12,15 @@ use crate::model::{Latency, Source, Usage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Whole(pub(super) u64);
 
+impl From<Whole> for Value {
+    fn from(Whole(whole): Whole) -> Self {
+        i64::try_from(whole).map_or_else(|_| Self::Text(format!("{whole:020}")), Self::Integer)
+    }
+}
+
 impl ToSql for Whole {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let value = i64::try_from(self.0)
-            .map_or_else(|_| Value::Text(format!("{:020}", self.0)), Value::Integer);
-        Ok(ToSqlOutput::Owned(value))
+        Ok(ToSqlOutput::Owned(Value::from(*self)))
     }
 }
 
@@ -38,11 +42,11 @@ macro_rules! figures {
         pub(super) const FIGURES: &[&str] = &[$(stringify!($figure)),+];
 
         /// The figures, in the order of their columns.
-        fn figures(usage: &Usage) -> Vec<Option<Whole>> {
+        fn figures(usage: &Usage) -> [Option<u64>; FIGURES.len()] {
             let Usage {
                 $($figure,)+ device_latency_us: _, exit_status: _, source: _, lost: _,
             } = usage;
-            vec![$($figure.map(Whole)),+]
+            [$(*$figure),+]
         }
 
         /// A record with the figures of a row.
@@ -59,6 +63,7 @@ figures! {
     run_queue_ns,
     run_queue_managed_ns,
     run_queue_self_ns,
+    run_queue_throttled_ns,
     run_queue_external_ns,
     block_wait_ns,
     other_wait_ns,
@@ -103,24 +108,23 @@ pub(super) const OTHERS: &[&str] = &[
 ];
 
 /// The values of a usage record in the order of [`FIGURES`] and then [`OTHERS`].
-pub(super) fn values(usage: &Usage) -> Vec<Box<dyn ToSql>> {
+pub(super) fn values(usage: &Usage) -> impl Iterator<Item = Value> {
     let latency = usage.device_latency_us;
-    let quantile = |of: fn(&Latency) -> u64| latency.as_ref().map(|latency| Whole(of(latency)));
     let quantiles = [
-        quantile(|latency| latency.p50),
-        quantile(|latency| latency.p95),
-        quantile(|latency| latency.p99),
-        quantile(|latency| latency.max),
+        latency.map(|latency| latency.p50),
+        latency.map(|latency| latency.p95),
+        latency.map(|latency| latency.p99),
+        latency.map(|latency| latency.max),
     ];
     let whole = figures(usage).into_iter().chain(quantiles);
-    let mut values: Vec<Box<dyn ToSql>> =
-        whole.map(|value| Box::new(value) as Box<dyn ToSql>).collect();
-    values.push(Box::new(usage.exit_status));
-    values.push(Box::new(source_name(usage.source)));
-    // An exact record, nearly every one, has nothing here.
+    // An exact record, nearly every one, has lost nothing.
     let lost = (!usage.lost.is_empty()).then(|| serde_json::to_string(&usage.lost).ok()).flatten();
-    values.push(Box::new(lost));
-    values
+    let others = [
+        Value::from(usage.exit_status),
+        Value::from(source_name(usage.source).to_owned()),
+        Value::from(lost),
+    ];
+    whole.map(|value| Value::from(value.map(Whole))).chain(others)
 }
 
 /// The usage record of a row.

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, Row, ToSql, Transaction, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Transaction, params};
 use serde::Serialize;
 
 use super::Recovered;
@@ -92,27 +93,23 @@ fn run(
 }
 
 fn write_job(transaction: &Transaction<'_>, job: &PastJob) -> rusqlite::Result<()> {
-    let (lease, began) = (Whole(job.lease), time(job.began_unix_ms));
-    let (duration, waited) = (time(job.duration_ms), time(job.waited_ms));
-    let outcome = job.outcome.map(Outcome::as_str);
-    let own: [&dyn ToSql; JOB.len()] = [
-        &lease,
-        &job.connector,
-        &job.source,
-        &job.label,
-        &outcome,
-        &job.uid,
-        &job.pid,
-        &began,
-        &duration,
-        &waited,
-        &job.cpu_percent_mean,
-        &job.cpu_percent_peak,
-        &job.host_cpu_percent,
-        &job.host_memory_percent,
+    let own: [Value; JOB.len()] = [
+        Whole(job.lease).into(),
+        job.connector.clone().into(),
+        job.source.clone().into(),
+        job.label.clone().into(),
+        job.outcome.map(|outcome| outcome.as_str().to_owned()).into(),
+        job.uid.into(),
+        job.pid.into(),
+        time(job.began_unix_ms).into(),
+        time(job.duration_ms).into(),
+        time(job.waited_ms).into(),
+        job.cpu_percent_mean.into(),
+        job.cpu_percent_peak.into(),
+        job.host_cpu_percent.into(),
+        job.host_memory_percent.into(),
     ];
-    let usage = columns::values(&job.usage);
-    let values = own.into_iter().chain(usage.iter().map(AsRef::as_ref));
+    let values = own.into_iter().chain(columns::values(&job.usage));
     let mut statement = transaction.prepare_cached(&INSERT_JOB)?;
     statement.execute(rusqlite::params_from_iter(values)).map(drop)
 }

@@ -361,3 +361,24 @@ proptest! {
         prop_assert_eq!(jobs, [written]);
     }
 }
+
+/// How fast it is, for the documentation: `cargo test --release -- --ignored --nocapture speed`.
+#[test]
+#[ignore = "it measures"]
+fn speed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = start(folder.path());
+    let many = 100_000;
+    let begin = std::time::Instant::now();
+    for lease in 0..many {
+        store.job_ended(job(lease));
+    }
+    let handed_over = begin.elapsed();
+    assert!(store.flush(LONG));
+    let written = begin.elapsed();
+    let bytes = fs::metadata(store.file()).unwrap().len();
+    let size = bytes / many;
+    println!(
+        "handed over {many} jobs in {handed_over:?}, written in {written:?}, {size} bytes each"
+    );
+}
