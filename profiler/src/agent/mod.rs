@@ -10,6 +10,7 @@ mod limits;
 mod names;
 mod recovery;
 mod run;
+pub mod service_manager;
 mod state;
 mod tasks;
 mod waits;
