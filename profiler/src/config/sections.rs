@@ -20,12 +20,17 @@ section! {
         /// Folder for what must outlive a restart: the history and what was learned.
         /// The service manager's choice, or the place that the file system standard names for it.
         state_directory: PathBuf, Any, Restart;
+        /// Folder of a mounted bpffs for what counts on while the agent is away.
+        pins_directory: PathBuf, Any, Restart;
     }
 }
 
 impl General {
     pub(super) fn default_in(around: &Surroundings) -> Self {
-        Self { state_directory: around.state_directory.clone() }
+        Self {
+            state_directory: around.state_directory.clone(),
+            pins_directory: PathBuf::from("/sys/fs/bpf/profiler"),
+        }
     }
 }
 
@@ -68,6 +73,8 @@ section! {
         waiting_calls_per_user: u32, Within(1, 1_000_000), Reload;
         /// How long an answer may wait for its reader before the connection is cut.
         write_timeout: Duration, Within(Duration::from_millis(10), HOUR), Reload;
+        /// How long the rest of a message may take to come before the connection is cut.
+        message_timeout: Duration, Within(Duration::from_millis(10), HOUR), Reload;
         /// How long `WaitIfThrottled` waits at most where the caller does not say.
         /// Five minutes outlast most peaks, and end before a job's own time limit usually does.
         throttle_wait: Duration, Within(Duration::from_millis(10), DAY), Reload;
@@ -77,11 +84,12 @@ section! {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 12_288,
-            connections_per_user: 10_240,
+            connections: 16_384,
+            connections_per_user: 8_192,
             leases_per_user: 4_096,
             waiting_calls_per_user: 4_096,
             write_timeout: SECOND * 5,
+            message_timeout: SECOND * 10,
             throttle_wait: MINUTE * 5,
         }
     }
@@ -101,7 +109,7 @@ section! {
 
 impl Default for Capacities {
     fn default() -> Self {
-        Self { jobs: 4_096, tasks: 32_768, connectors: 256 }
+        Self { jobs: 8_192, tasks: 32_768, connectors: 256 }
     }
 }
 

@@ -216,12 +216,13 @@ impl Setting for PathBuf {
     }
 }
 
-/// What a name in the configuration may be: of a connector, a source, a provider, a group.
-pub(super) const NAME: &str = "a name of 1 to 128 bytes without control characters";
+/// What a name in the configuration may be: of a connector, a source, a provider, a group. So much
+/// of it is kept in the kernel's maps.
+pub(super) const NAME: &str = "a name of 1 to 63 bytes without control characters";
 
 /// Whether it is one.
 pub(super) fn is_name(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && !text.chars().any(char::is_control)
+    (1..=63).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 impl Setting for String {

@@ -206,7 +206,7 @@ openai = 5
     profiler.toml:25: log.format is a table; must be one of "text", "json"
     profiler.toml:26: log.filter is "inof"; must be a level, one of "error", "warn", "info", "debug", "trace" or "off", or levels by module, such as "warn,profiler::agent=debug"
     profiler.toml:29: providers.openai is 5; must be a section: [providers.openai]
-    profiler.toml:30: providers."bad\u0007name" has no usable name; it must be a name of 1 to 128 bytes without control characters
+    profiler.toml:30: providers."bad\u0007name" has no usable name; it must be a name of 1 to 63 bytes without control characters
     profiler.toml.d/more.toml:2: history.keep is "1 parsec"; must be a time from 1h to 3650d, such as "250ms", "30s", "5m", "2h" or "7d"
     "##);
 }
