@@ -1,6 +1,7 @@
 //! The server against real clients on real sockets, with a small service behind it.
 
 mod calls;
+mod clients;
 mod hostile;
 mod service;
 mod sockets;
@@ -41,13 +42,18 @@ impl Agent {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!("profiler-ipc-{}-{number}", process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let (seen, path) = (Seen::default(), folder.clone());
-        let service_sees = seen.clone();
+        let mut agent = Self { folder, seen: Seen::default(), stop: None, thread: None };
+        agent.run(limits);
+        agent
+    }
+
+    fn run(&mut self, limits: Limits) {
+        let (seen, path) = (self.seen.clone(), self.folder.clone());
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             LocalRuntime::new().unwrap().block_on(async move {
-                let server = Server::new(Small::new(service_sees), limits);
+                let server = Server::new(Small::new(seen), limits);
                 for (name, role) in [("worker", Role::Worker), ("control", Role::Control)] {
                     let listener = bind(&path.join(name), 0o666, None).unwrap();
                     tokio::task::spawn_local(server.clone().accept(listener, role));
@@ -57,7 +63,21 @@ impl Agent {
             });
         });
         is_ready.recv().unwrap();
-        Self { folder, seen, stop: Some(stop), thread: Some(thread) }
+        (self.stop, self.thread) = (Some(stop), Some(thread));
+    }
+
+    /// Ends, and leaves its sockets behind as if it had been killed.
+    fn stop(&mut self) {
+        let Some(stop) = self.stop.take() else { return };
+        let _ = stop.send(());
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || thread::panicking(), "the agent's thread panicked");
+    }
+
+    /// Another agent in its place.
+    fn replace(&mut self) {
+        self.stop();
+        self.run(Limits::default());
     }
 
     fn connect(&self) -> Client {
@@ -67,10 +87,8 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        let _ = self.stop.take().unwrap().send(());
-        let ended = self.thread.take().unwrap().join();
+        self.stop();
         let _ = fs::remove_dir_all(&self.folder);
-        assert!(ended.is_ok() || thread::panicking(), "the agent's thread panicked");
     }
 }
 

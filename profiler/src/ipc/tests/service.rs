@@ -23,6 +23,7 @@ pub(super) struct Counts {
     pub(super) calls: AtomicUsize,
     pub(super) uid: AtomicUsize,
     pub(super) pid: AtomicUsize,
+    pub(super) resumed: AtomicUsize,
 }
 
 impl std::ops::Deref for Seen {
@@ -137,7 +138,12 @@ impl Service for Small {
                 self.seen.waiting.fetch_add(1, Ordering::SeqCst);
                 Answer::Later(Waits::Slot(place, self.seen.clone()))
             }
+            Call::Worker(WorkerCall::Acquire(call)) if &*call.connector == "refused" => {
+                reply.error(&WorkerError::Draining {}).into()
+            }
             Call::Worker(WorkerCall::Acquire(call)) => {
+                let resumed = call.lease.map_or(0, |lease| lease.0);
+                self.seen.resumed.store(resumed.try_into().unwrap(), Ordering::SeqCst);
                 reply.send(&self.granted(&call.connector)).into()
             }
             Call::Worker(WorkerCall::Release(Release { lease: LeaseId(0), .. })) => {
