@@ -315,7 +315,7 @@ fn wait_for_grant(
 ) -> Result<Grant, CallError> {
     connection.call_more(acquire)?;
     loop {
-        let (acquired, _) = connection.next::<Acquire<'_>>()?;
+        let (acquired, _) = connection.receive::<Acquire<'_>>()?;
         if let ControlFlow::Break(grant) = crate::lease::progress(acquired, tell)? {
             return Ok(grant);
         }

@@ -72,10 +72,10 @@ impl Connection {
     /// See [`CallError`].
     pub fn call<M: Method>(&mut self, parameters: &M) -> Result<M::Reply, CallError> {
         self.send(M::NAME, parameters, Mode::One)?;
-        self.next::<M>().map(|(reply, _)| reply)
+        self.receive::<M>().map(|(reply, _)| reply)
     }
 
-    /// Calls a method that may give several replies: the first comes with [`Self::next`].
+    /// Calls a method that may give several replies: the first comes with [`Self::receive`].
     ///
     /// # Errors
     /// [`CallError::Lost`].
@@ -95,8 +95,8 @@ impl Connection {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub fn next<M: Method>(&mut self) -> Result<(M::Reply, bool), CallError> {
-        self.receive(|reply| {
+    pub fn receive<M: Method>(&mut self) -> Result<(M::Reply, bool), CallError> {
+        self.take(|reply| {
             let value = serde_json::from_str(reply.parameters()).map_err(WireError::Malformed)?;
             Ok((value, reply.continues()))
         })
@@ -117,7 +117,7 @@ impl Connection {
         match self.stream.write_all(&self.out) {
             Ok(()) => Ok(()),
             // It may have said why before it went away.
-            Err(error) if mode != Mode::Oneway => match self.receive(|_| Ok(())) {
+            Err(error) if mode != Mode::Oneway => match self.take(|_| Ok(())) {
                 Err(said) if !said.is_absence() => Err(said),
                 _ => Err(CallError::Lost(error)),
             },
@@ -129,8 +129,8 @@ impl Connection {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub fn next_text(&mut self) -> Result<(String, bool), CallError> {
-        self.receive(|reply| Ok((reply.parameters().to_owned(), reply.continues())))
+    pub fn receive_text(&mut self) -> Result<(String, bool), CallError> {
+        self.take(|reply| Ok((reply.parameters().to_owned(), reply.continues())))
     }
 
     /// Waits at most so long for a reply from now on; `None` for ever. A reply that comes too late is
@@ -150,7 +150,7 @@ impl Connection {
         !matches!(poll(&mut fds, Some(&now)), Ok(0))
     }
 
-    fn receive<T>(
+    fn take<T>(
         &mut self,
         read: impl FnOnce(&Reply<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {

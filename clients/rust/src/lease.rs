@@ -19,15 +19,15 @@ use crate::request::Request;
 pub struct Lease {
     client: Client,
     request: Request,
-    held: Option<Held>,
+    /// `None` if no agent gave it: it counts within this client's own bound.
+    managed: Option<Managed>,
+    is_over: bool,
 }
 
 #[derive(Debug)]
-enum Held {
-    /// From an agent.
-    Managed(Connection, Grant),
-    /// Within this client's own bound.
-    Unmanaged,
+struct Managed {
+    connection: Connection,
+    grant: Grant,
 }
 
 impl Lease {
@@ -37,11 +37,11 @@ impl Lease {
         connection: Connection,
         grant: Grant,
     ) -> Self {
-        Self { client, request, held: Some(Held::Managed(connection, grant)) }
+        Self { client, request, managed: Some(Managed { connection, grant }), is_over: false }
     }
 
     pub(crate) fn unmanaged(client: Client, request: Request) -> Self {
-        Self { client, request, held: Some(Held::Unmanaged) }
+        Self { client, request, managed: None, is_over: false }
     }
 
     /// Whether an agent gave the slot. If not, there was none, and nobody counts what the job uses.
@@ -53,10 +53,7 @@ impl Lease {
     /// What the agent granted.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
-        match &self.held {
-            Some(Held::Managed(_, grant)) => Some(grant),
-            _ => None,
-        }
+        self.managed.as_ref().map(|managed| &managed.grant)
     }
 
     /// The lease's number, if an agent gave it.
@@ -100,6 +97,15 @@ impl Lease {
         self.call(|lease| Detach { lease, tid, pid: None }).map(drop)
     }
 
+    /// The calling process works for the job no more; what it started does.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn detach_this_process(&mut self) -> Result<(), CallError> {
+        let pid = Some(std::process::id());
+        self.call(|lease| Detach { lease, tid: None, pid }).map(drop)
+    }
+
     /// Gives the slot back, says how the job ended, and tells what it used in all; `None` if nobody
     /// counted.
     ///
@@ -107,13 +113,12 @@ impl Lease {
     /// As [`Self::peek`].
     pub fn release(mut self, outcome: Option<Outcome>) -> Result<Option<Usage>, CallError> {
         let released = self.call(|lease| Release { lease, outcome });
-        match self.held.take() {
-            Some(Held::Managed(connection, _)) if released.is_ok() => {
-                self.client.0.give_back(connection);
-            }
+        self.is_over = true;
+        match self.managed.take() {
+            Some(managed) if released.is_ok() => self.client.0.give_back(managed.connection),
             // A connection on which something went wrong ends here, and the lease with it.
-            Some(Held::Managed(..)) | None => {}
-            Some(Held::Unmanaged) => self.client.0.local.give_back(self.request.connector()),
+            Some(_) => {}
+            None => self.client.0.local.give_back(self.request.connector()),
         }
         Ok(released?.map(|released| released.usage))
     }
@@ -123,7 +128,7 @@ impl Lease {
         &mut self,
         parameters: impl Fn(LeaseId) -> M,
     ) -> Result<Option<M::Reply>, CallError> {
-        let Some(Held::Managed(connection, grant)) = &mut self.held else { return Ok(None) };
+        let Some(Managed { connection, grant }) = &mut self.managed else { return Ok(None) };
         let parameters = parameters(grant.lease);
         match connection.call(&parameters) {
             Err(error) if error.is_absence() => {
@@ -137,16 +142,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        match self.held.take() {
-            Some(Held::Managed(mut connection, grant)) => {
-                let outcome = std::thread::panicking().then_some(Outcome::Failed);
-                // Nobody waits for the figures. If the agent is gone, there is nobody to tell.
-                if connection.call_oneway(&Release { lease: grant.lease, outcome }).is_ok() {
-                    self.client.0.give_back(connection);
-                }
-            }
-            Some(Held::Unmanaged) => self.client.0.local.give_back(self.request.connector()),
-            None => {}
+        if self.is_over {
+            return;
+        }
+        let Some(Managed { mut connection, grant }) = self.managed.take() else {
+            return self.client.0.local.give_back(self.request.connector());
+        };
+        let outcome = std::thread::panicking().then_some(Outcome::Failed);
+        // Nobody waits for the figures. If the agent is gone, there is nobody to tell.
+        if connection.call_oneway(&Release { lease: grant.lease, outcome }).is_ok() {
+            self.client.0.give_back(connection);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Watcher {
                 none.insert(connection)
             }
         };
-        connection.next::<Watch<'_>>().map(|(state, _)| state)
+        connection.receive::<Watch<'_>>().map(|(state, _)| state)
     }
 }
 

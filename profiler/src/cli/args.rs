@@ -75,6 +75,8 @@ pub(super) enum Command {
     ///
     /// Exit status: 0 if it can be used, 2 if not.
     CheckConfig(CheckConfig),
+    #[command(flatten)]
+    Client(super::client::Command),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -228,7 +230,7 @@ pub(super) enum Source {
     Procfs,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds = match unit {

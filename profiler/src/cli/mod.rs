@@ -4,6 +4,7 @@ mod agent;
 mod args;
 mod attach;
 mod check_config;
+mod client;
 mod diff;
 mod doctor;
 mod output;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => agent::agent(&args),
         Command::Unpin(args) => agent::unpin(&args),
         Command::CheckConfig(args) => check_config::check_config(&args),
+        Command::Client(command) => client::run(&command),
         Command::Completion { shell } => completion(shell),
     };
     result.unwrap_or_else(|error| {

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     finish(&args.output, json.as_ref(), shown, meter.finish(), Some(outcome.status()))
 }
 
-fn not_started(program: &OsStr, error: &io::Error) -> Failure {
+pub(super) fn not_started(program: &OsStr, error: &io::Error) -> Failure {
     let program = program.to_string_lossy();
     let (status, reason) = match error.kind() {
         io::ErrorKind::NotFound => (NOT_FOUND, "no such command".to_owned()),

@@ -1,10 +1,10 @@
-//! A run's record as JSON.
+//! A record as JSON.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use crate::model::RunRecord;
+use serde::Serialize;
 
 /// Opens the file that a record will go to, without touching what is in it yet: better to fail
 /// before a long run than after it, and a run that never began leaves the file as it was.
@@ -19,7 +19,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// What the system says; the file may then hold a part.
-pub fn write(file: &File, record: &RunRecord) -> io::Result<()> {
+pub fn write(file: &File, record: &impl Serialize) -> io::Result<()> {
     // A device or a pipe has no length to set.
     if file.metadata()?.is_file() {
         file.set_len(0)?;

@@ -110,6 +110,26 @@ pub fn follow(
     }
 }
 
+/// Waits for a command of ours to end, and passes on to it the signals that are sent to us. Nothing is
+/// measured.
+///
+/// # Errors
+/// What the system says.
+pub fn run_to_end(child: &mut Child, signals: &mut Signals) -> io::Result<Outcome> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(outcome_of(status));
+        }
+        // The end of a child is a signal, too.
+        wait(&mut [signals.poll_fd()], Duration::from_secs(1))?;
+        for signal in signals.pending() {
+            if signal.number != SIGCHLD && signal.sent_to_us {
+                pass_on(child, signal.number, false);
+            }
+        }
+    }
+}
+
 const fn ends(signal: i32) -> bool {
     matches!(signal, SIGINT | SIGTERM | SIGHUP)
 }

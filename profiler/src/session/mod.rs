@@ -17,7 +17,7 @@ use rustix::event::PollFd;
 
 use crate::model::{Conservation, ProcessRecord, ThreadRecord, Usage};
 
-pub use command::{Followed, Outcome, follow};
+pub use command::{Followed, Outcome, follow, run_to_end};
 pub use exact::Exact;
 pub use host::this_host;
 pub use sampled::Sampled;

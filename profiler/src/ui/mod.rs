@@ -1,5 +1,6 @@
 //! What people see in a terminal.
 
+pub mod agent;
 pub mod comparison;
 pub mod live;
 pub mod paint;

@@ -193,14 +193,18 @@ fn send_with_descriptor(stream: &UnixStream, bytes: &[u8], fd: i32) {
     message.msg_control = control.as_mut_ptr().cast();
     // SAFETY: only computes a length.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as usize;
-    // SAFETY: the header names a buffer long enough for one descriptor.
-    let header = unsafe { &mut *libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: only looks for the place in the buffer that the message names.
+    let place = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the buffer is aligned and long enough for a header and one descriptor.
+    let header = unsafe { &mut *place };
     header.cmsg_level = libc::SOL_SOCKET;
     header.cmsg_type = libc::SCM_RIGHTS;
     // SAFETY: only computes a length.
     header.cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
-    // SAFETY: the data of the header has room for one descriptor.
-    unsafe { libc::CMSG_DATA(header).cast::<i32>().write_unaligned(fd) };
+    // SAFETY: only computes a place behind the header.
+    let data = unsafe { libc::CMSG_DATA(place) }.cast::<i32>();
+    // SAFETY: there is room for one descriptor.
+    unsafe { data.write_unaligned(fd) };
     // SAFETY: everything that the header names lives here.
     let sent = unsafe { libc::sendmsg(stream.as_raw_fd(), &raw const message, 0) };
     assert_eq!(usize::try_from(sent), Ok(bytes.len()));
