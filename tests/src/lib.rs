@@ -20,12 +20,14 @@
 //! | `PROFILER_SKIPPED_LOG=FILE` | each skipped test appends its line there |
 //! | `PROFILER_VM=1` | a small, slow machine: sizes go down and time limits up |
 
+pub mod agent;
 pub mod bench;
 pub mod binaries;
 pub mod bpf;
 pub mod compare;
 pub mod counted;
 pub mod disk;
+pub mod hand;
 pub mod quota;
 pub mod record;
 pub mod run;

@@ -72,6 +72,13 @@ pub fn geteuid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Makes this thread, and no other, a user's: the system call as such, which concerns one thread.
+pub fn become_user(uid: u32) {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+    assert_eq!(result, 0, "root may become anybody");
+}
+
 /// Ends the whole process at once, running no exit handlers.
 pub fn exit_group(code: i32) -> ! {
     // SAFETY: does not return; nothing of this process is used afterwards.

@@ -1,76 +1,17 @@
 //! A thread that works for one job after another: what each is charged, and that nothing is lost.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use profiler::kernel::{Attribution, Capacity, TagError};
 use profiler_common::JobRef;
+use profiler_tests::hand::Hand;
 use profiler_tests::require_bpf;
-use profiler_tests::sys::{self, Pid};
 use profiler_tests::truth::Figures;
 
 fn load() -> Attribution {
     let capacity = Capacity { tasks: 256, jobs: 4, connectors: 2, ended_bytes: 1 << 16 };
     Attribution::load(capacity).expect("the kernel half")
-}
-
-/// A thread of ours that works when it is told to, and waits otherwise.
-struct Hand {
-    tid: Pid,
-    orders: Option<Sender<Duration>>,
-    done: Receiver<()>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Hand {
-    fn hire() -> Self {
-        let (orders, to_do) = channel::<Duration>();
-        let (tell, done) = channel();
-        let (tell_id, id) = channel();
-        let thread = thread::spawn(move || {
-            tell_id.send(sys::gettid()).expect("somebody listens");
-            for order in to_do {
-                let begin = Instant::now();
-                while begin.elapsed() < order {}
-                tell.send(()).expect("somebody listens");
-            }
-        });
-        let tid = id.recv().expect("its id");
-        Self { tid, orders: Some(orders), done, thread: Some(thread) }
-    }
-
-    fn tid(&self) -> u32 {
-        u32::try_from(self.tid).expect("a thread id")
-    }
-
-    /// Works, and is asleep again when this returns.
-    fn work(&self, ms: u64) {
-        self.orders.as_ref().expect("hired").send(Duration::from_millis(ms)).expect("it listens");
-        self.done.recv().expect("it answers");
-        self.rest();
-    }
-
-    fn rest(&self) {
-        let stat = format!("/proc/self/task/{}/stat", self.tid);
-        let asleep = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
-        while !asleep() {
-            thread::yield_now();
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-
-    fn truth(&self) -> Figures {
-        self.rest();
-        Figures::read(sys::getpid(), self.tid)
-    }
-
-    fn fire(&mut self) {
-        drop(self.orders.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("its end");
-        }
-    }
 }
 
 fn cpu(attribution: &Attribution, job: JobRef) -> u64 {
@@ -161,17 +102,15 @@ fn threads_that_end_while_they_change_jobs_are_charged_once() {
     let mut spent = 0;
     for round in 0..200 {
         let mut hand = Hand::hire();
-        let before = hand.truth();
         let worker = attribution.enlist(hand.tid(), first).expect("a tag").expect("an entry");
         spent += 1;
-        drop(hand.orders.take());
+        hand.dismiss();
         if round % 2 == 0 {
             thread::yield_now();
         }
         // An error says that its end came first.
         let _ = attribution.reassign(&worker, Some(second));
         hand.fire();
-        drop(before);
     }
     wait_until("all ended", || attribution.snapshot().tasks.is_empty());
     let snapshot = attribution.snapshot();

@@ -1,0 +1,304 @@
+//! Workers and the agent: slots, leases, and the record of each job.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use profiler_tests::agent::{Agent, short, wait_until};
+use profiler_tests::hand::Hand;
+use profiler_tests::{binaries, require_bpf, sys, truth};
+use serde_json::{Value, json};
+
+fn figure(usage: &Value, name: &str) -> u64 {
+    usage[name].as_u64().unwrap_or_else(|| panic!("{name} in {usage}"))
+}
+
+/// Room for more than one job whatever else the host does: a limit set by hand.
+fn allow(agent: &Agent, connector: &str, limit: u32) {
+    agent.ask("SetProfile", json!({ "connector": connector, "profile": {} }));
+    agent.ask("SetLimit", json!({ "connector": connector, "limit": limit }));
+}
+
+fn sleeper() -> std::process::Child {
+    Command::new(binaries::workload())
+        .args(["many-threads", "--count", "0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a workload")
+}
+
+#[test]
+fn a_thread_gets_a_slot_and_the_exact_record_of_its_job() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    for ms in [20, 5] {
+        hand.work(1);
+        let before = hand.cpu_ns();
+        let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+        hand.work(ms);
+        let after = hand.cpu_ns();
+        let usage = worker.release(lease);
+        assert_eq!(figure(&usage, "cpu_ns"), after - before, "of {ms} ms");
+        assert_eq!(figure(&usage, "tasks"), 1);
+        assert_eq!(usage["memory_peak_bytes"], Value::Null, "the memory is the process's");
+        assert_eq!(usage["lost"], json!({}));
+    }
+}
+
+#[test]
+fn a_job_of_a_tree_includes_what_its_process_starts() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    let mut child = sleeper();
+    let pid = child.id();
+    worker.call("Attach", json!({ "lease": lease, "pid": pid })).expect("it is our user's");
+    let before = truth::Figures::read(pid.try_into().expect("a pid"), pid.try_into().expect("a pid"));
+    let idle = hand.cpu_ns();
+    drop(child.stdin.take());
+    let (line, _) = truth::reap(pid.try_into().expect("a pid"));
+    wait_until("its end was seen", || {
+        figure(&worker.call("Peek", json!({ "lease": lease })).expect("ours")["usage"], "tasks") == 2
+            && agent.ask("Jobs", json!({}))["jobs"][0]["tasks"] == 1
+    });
+    let usage = worker.release(lease);
+    let own = line.figures.cpu_ns.expect("known") - before.cpu_ns.expect("known");
+    assert!(figure(&usage, "cpu_ns") >= own, "{usage}");
+    assert!(figure(&usage, "cpu_ns") <= line.figures.cpu_ns.expect("known") + hand.cpu_ns() - idle);
+}
+
+#[test]
+fn nothing_is_lost_when_the_agent_is_killed_while_a_job_runs() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let before = hand.cpu_ns();
+    let lease = worker.acquire(json!({
+        "connector": "a", "source": "s", "label": "l", "scope": "thread", "tid": hand.tid(),
+    }));
+    hand.work(5);
+    agent.kill();
+    hand.work(30);
+    agent.start_again();
+    let jobs = agent.ask("Jobs", json!({}));
+    assert_eq!(jobs["jobs"][0]["state"], "orphaned", "{jobs}");
+    assert_eq!((&jobs["jobs"][0]["source"], &jobs["jobs"][0]["label"]), (&json!("s"), &json!("l")));
+    let mut worker = agent.worker();
+    let again = worker.call("Acquire", json!({ "connector": "a", "lease": lease })).expect("ours");
+    assert_eq!(again["grant"]["lease"], lease);
+    hand.work(5);
+    let after = hand.cpu_ns();
+    let usage = worker.release(lease);
+    assert_eq!(figure(&usage, "cpu_ns"), after - before, "over the gap");
+    assert_eq!(usage["lost"], json!({}));
+}
+
+#[test]
+fn a_job_that_ends_while_no_agent_runs_is_not_held_for_ever() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, mut hand) = (agent.worker(), Hand::hire());
+    worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    agent.kill();
+    hand.fire();
+    agent.start_again();
+    let status = agent.ask("Status", json!({}));
+    assert_eq!((&status["leases"], &status["orphans"]), (&json!(0), &json!(0)), "{status}");
+    assert_eq!(status["connectors"][0]["connector"], "a", "its connector is known still");
+}
+
+#[test]
+fn an_orderly_stop_leaves_nothing_behind() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    assert!(agent.pins().is_dir(), "programs are pinned while it runs");
+    assert_eq!(agent.stop(), Some(0));
+    assert!(!agent.pins().exists(), "pins are gone");
+    assert!(!agent.folder().join("worker.sock").exists(), "sockets are gone");
+}
+
+#[test]
+fn a_job_whose_connection_closes_stays_charged_until_its_last_task_ends() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let (mut worker, mut hand) = (agent.worker(), Hand::hire());
+    worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    drop(worker);
+    wait_until("it is an orphan", || agent.ask("Status", json!({}))["orphans"] == 1);
+    let mut other = agent.worker();
+    let refused = other
+        .call("Acquire", json!({ "connector": "a", "max_wait_ms": 0, "on_timeout": "refuse" }));
+    if agent.ask("Connectors", json!({ "connector": "a" }))["connectors"][0]["limit"] == 1 {
+        assert_eq!(short(&refused.expect_err("the slot is taken")), "NotGranted");
+    }
+    hand.fire();
+    wait_until("the slot is free", || agent.ask("Status", json!({}))["orphans"] == 0);
+}
+
+#[test]
+fn a_slot_of_a_worker_that_is_killed_is_free_at_once() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    allow(&agent, "a", 1);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let mut child = sleeper();
+        let (mut worker, hand) = (agent.worker(), Hand::hire());
+        let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+        worker.call("Attach", json!({ "lease": lease, "pid": child.id() })).expect("ours");
+        worker.call("Detach", json!({ "lease": lease, "tid": hand.tid() })).expect("ours");
+        drop(worker);
+        let mut next = agent.worker();
+        next.send("Acquire", &json!({ "connector": "a", "scope": "process" }), false);
+        thread::sleep(Duration::from_millis(20));
+        child.kill().expect("it can be killed");
+        child.wait().expect("its end");
+        let ended = Instant::now();
+        let lease = next.receive().expect("a slot")["grant"]["lease"].as_u64().expect("a lease");
+        slowest = slowest.max(ended.elapsed());
+        next.release(lease);
+    }
+    let limit = Duration::from_millis(profiler_tests::scale(20, 500).into());
+    assert!(slowest < limit, "{slowest:?} from the last task's end to the next grant");
+}
+
+#[test]
+fn a_request_that_waits_is_told_its_place_and_gets_the_slot_in_its_turn() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    allow(&agent, "a", 1);
+    let hands: Vec<Hand> = (0..3).map(|_| Hand::hire()).collect();
+    let mut connections: Vec<_> = hands.iter().map(|_| agent.worker()).collect();
+    let wish = |hand: &Hand| json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let first = connections[0].acquire(wish(&hands[0]));
+    for at in [1, 2] {
+        connections[at].send("Acquire", &wish(&hands[at]), true);
+        let told = connections[at].receive().expect("its place");
+        assert_eq!(told["waiting"]["position"], at, "{told}");
+    }
+    connections[0].release(first);
+    let second = connections[1].receive().expect("the slot");
+    let told = connections[2].receive().expect("a better place");
+    assert_eq!(told["waiting"]["position"], 1, "{told}");
+    connections[1].release(second["grant"]["lease"].as_u64().expect("a lease"));
+    assert!(connections[2].receive().expect("the slot")["grant"]["waited_ms"].is_u64());
+}
+
+#[test]
+fn a_request_whose_connection_closes_while_it_waits_is_forgotten() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    allow(&agent, "a", 1);
+    let hands = [Hand::hire(), Hand::hire()];
+    let (mut first, mut second) = (agent.worker(), agent.worker());
+    let wish = |hand: &Hand| json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let lease = first.acquire(wish(&hands[0]));
+    second.send("Acquire", &wish(&hands[1]), false);
+    wait_until("it waits", || agent.ask("Status", json!({}))["waiting"] == 1);
+    drop(second);
+    wait_until("it is forgotten", || agent.ask("Status", json!({}))["waiting"] == 0);
+    first.release(lease);
+    assert_eq!(agent.ask("Status", json!({}))["leases"], 0);
+}
+
+#[test]
+fn a_thread_works_for_one_job_at_a_time() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    allow(&agent, "a", 2);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let wish = json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let lease = worker.acquire(wish.clone());
+    let refused = worker.call("Acquire", wish.clone()).expect_err("it works already");
+    assert_eq!(short(&refused), "TaskIsTaken");
+    worker.release(lease);
+    let lease = worker.acquire(wish);
+    worker.release(lease);
+}
+
+#[test]
+fn a_lease_is_nobody_elses() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    agent.open_to_all();
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    let tid = hand.tid();
+    let try_all = |mut other: profiler_tests::agent::Connection, who: &str| {
+        for method in ["Release", "Peek"] {
+            let refused = other.call(method, json!({ "lease": lease })).expect_err(who);
+            assert_eq!(short(&refused), "NoSuchLease", "{method} by {who}");
+        }
+        let attach = json!({ "lease": lease, "tid": tid });
+        assert_eq!(short(&other.call("Attach", attach).expect_err(who)), "NoSuchLease", "{who}");
+        let resume = json!({ "connector": "a", "lease": lease });
+        assert_eq!(short(&other.call("Acquire", resume).expect_err(who)), "NoSuchLease", "{who}");
+    };
+    try_all(agent.worker(), "another connection");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sys::become_user(65_534);
+            try_all(agent.worker(), "another user");
+            let mut other = agent.worker();
+            let refused = other.call(
+                "Acquire",
+                json!({ "connector": "b", "scope": "thread", "tid": 1 }),
+            );
+            assert_eq!(short(&refused.expect_err("a thread of init")), "NoSuchTask");
+            let jobs = agent.ask("Jobs", json!({}));
+            assert_eq!(jobs["jobs"], json!([]), "names of others' jobs");
+        });
+    });
+    worker.release(lease);
+}
+
+#[test]
+fn calls_that_mean_nothing_get_a_typed_error_and_harm_nobody() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let mut worker = agent.worker();
+    let long = "x".repeat(64);
+    let wrong = [
+        ("Acquire", json!({ "connector": "" }), "InvalidValue"),
+        ("Acquire", json!({ "connector": long }), "InvalidValue"),
+        ("Acquire", json!({ "connector": "a\u{1b}[2J" }), "InvalidValue"),
+        ("Acquire", json!({ "connector": "a", "label": "\n" }), "InvalidValue"),
+        ("Acquire", json!({ "connector": "a", "providers": ["nobody"] }), "NoSuchProvider"),
+        ("Acquire", json!({ "connector": "a", "scope": "thread", "tid": 999_999_999 }), "NoSuchTask"),
+        ("Acquire", json!({ "connector": "a", "colour": 1 }), "InvalidParameter"),
+        ("Acquire", json!({}), "InvalidParameter"),
+        ("Release", json!({ "lease": 1 }), "NoSuchLease"),
+        ("Peek", json!({ "lease": 1 }), "NoSuchLease"),
+        ("ReleaseProvider", json!({ "permit": 1 }), "NoSuchPermit"),
+        ("AcquireProvider", json!({ "provider": "nobody" }), "NoSuchProvider"),
+        ("Fly", json!({}), "MethodNotFound"),
+    ];
+    for (method, parameters, error) in wrong {
+        let refused = worker.call(method, parameters.clone()).expect_err("it means nothing");
+        assert_eq!(short(&refused), error, "{method} {parameters}");
+    }
+    assert_eq!(agent.ask("Status", json!({}))["leases"], 0);
+}
+
+#[test]
+fn a_drained_agent_takes_no_new_jobs_and_keeps_those_that_run() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let wish = json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let lease = worker.acquire(wish.clone());
+    assert_eq!(agent.ask("Drain", json!({}))["running"], 1);
+    let other = Hand::hire();
+    let refused = agent.worker().call(
+        "Acquire",
+        json!({ "connector": "a", "scope": "thread", "tid": other.tid() }),
+    );
+    assert_eq!(short(&refused.expect_err("it is drained")), "Draining");
+    worker.release(lease);
+    agent.ask("Resume", json!({}));
+    let lease = worker.acquire(wish);
+    worker.release(lease);
+}
