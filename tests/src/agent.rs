@@ -47,12 +47,15 @@ impl Agent {
     /// Starts it anew, after its end.
     pub fn start_again(&mut self) {
         let mut command = Command::new(binaries::profiler());
-        command.arg("agent").arg("--sockets").arg(self.folder.path()).arg("--pins").arg(&self.pins);
-        let mut process = command
-            .args(&self.arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the agent starts");
+        let set = |key: &str, path: &Path| format!("{key}={:?}", path.display().to_string());
+        command
+            .arg("agent")
+            .arg("--sockets")
+            .arg(self.folder.path())
+            .args(["--set", &set("pins_directory", &self.pins)])
+            .args(["--set", &set("state_directory", &self.folder.path().join("state"))]);
+        let mut process =
+            command.args(&self.arguments).stderr(Stdio::piped()).spawn().expect("the agent starts");
         let err = process.stderr.take().expect("its standard error");
         let (told, listening) = std::sync::mpsc::channel();
         thread::spawn(move || {

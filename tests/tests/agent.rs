@@ -36,7 +36,8 @@ fn a_thread_gets_a_slot_and_the_exact_record_of_its_job() {
     for ms in [20, 5] {
         hand.work(1);
         let before = hand.cpu_ns();
-        let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+        let lease =
+            worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
         hand.work(ms);
         let after = hand.cpu_ns();
         let usage = worker.release(lease);
@@ -56,12 +57,14 @@ fn a_job_of_a_tree_includes_what_its_process_starts() {
     let mut child = sleeper();
     let pid = child.id();
     worker.call("Attach", json!({ "lease": lease, "pid": pid })).expect("it is our user's");
-    let before = truth::Figures::read(pid.try_into().expect("a pid"), pid.try_into().expect("a pid"));
+    let before =
+        truth::Figures::read(pid.try_into().expect("a pid"), pid.try_into().expect("a pid"));
     let idle = hand.cpu_ns();
     drop(child.stdin.take());
     let (line, _) = truth::reap(pid.try_into().expect("a pid"));
     wait_until("its end was seen", || {
-        figure(&worker.call("Peek", json!({ "lease": lease })).expect("ours")["usage"], "tasks") == 2
+        figure(&worker.call("Peek", json!({ "lease": lease })).expect("ours")["usage"], "tasks")
+            == 2
             && agent.ask("Jobs", json!({}))["jobs"][0]["tasks"] == 1
     });
     let usage = worker.release(lease);
@@ -147,7 +150,8 @@ fn a_slot_of_a_worker_that_is_killed_is_free_at_once() {
     for _ in 0..20 {
         let mut child = sleeper();
         let (mut worker, hand) = (agent.worker(), Hand::hire());
-        let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+        let lease =
+            worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
         worker.call("Attach", json!({ "lease": lease, "pid": child.id() })).expect("ours");
         worker.call("Detach", json!({ "lease": lease, "tid": hand.tid() })).expect("ours");
         drop(worker);
@@ -243,10 +247,8 @@ fn a_lease_is_nobody_elses() {
             sys::become_user(65_534);
             try_all(agent.worker(), "another user");
             let mut other = agent.worker();
-            let refused = other.call(
-                "Acquire",
-                json!({ "connector": "b", "scope": "thread", "tid": 1 }),
-            );
+            let refused =
+                other.call("Acquire", json!({ "connector": "b", "scope": "thread", "tid": 1 }));
             assert_eq!(short(&refused.expect_err("a thread of init")), "NoSuchTask");
             let jobs = agent.ask("Jobs", json!({}));
             assert_eq!(jobs["jobs"], json!([]), "names of others' jobs");
@@ -267,7 +269,11 @@ fn calls_that_mean_nothing_get_a_typed_error_and_harm_nobody() {
         ("Acquire", json!({ "connector": "a\u{1b}[2J" }), "InvalidValue"),
         ("Acquire", json!({ "connector": "a", "label": "\n" }), "InvalidValue"),
         ("Acquire", json!({ "connector": "a", "providers": ["nobody"] }), "NoSuchProvider"),
-        ("Acquire", json!({ "connector": "a", "scope": "thread", "tid": 999_999_999 }), "NoSuchTask"),
+        (
+            "Acquire",
+            json!({ "connector": "a", "scope": "thread", "tid": 999_999_999 }),
+            "NoSuchTask",
+        ),
         ("Acquire", json!({ "connector": "a", "colour": 1 }), "InvalidParameter"),
         ("Acquire", json!({}), "InvalidParameter"),
         ("Release", json!({ "lease": 1 }), "NoSuchLease"),
@@ -292,13 +298,90 @@ fn a_drained_agent_takes_no_new_jobs_and_keeps_those_that_run() {
     let lease = worker.acquire(wish.clone());
     assert_eq!(agent.ask("Drain", json!({}))["running"], 1);
     let other = Hand::hire();
-    let refused = agent.worker().call(
-        "Acquire",
-        json!({ "connector": "a", "scope": "thread", "tid": other.tid() }),
-    );
+    let refused = agent
+        .worker()
+        .call("Acquire", json!({ "connector": "a", "scope": "thread", "tid": other.tid() }));
     assert_eq!(short(&refused.expect_err("it is drained")), "Draining");
     worker.release(lease);
     agent.ask("Resume", json!({}));
     let lease = worker.acquire(wish);
     worker.release(lease);
+}
+
+#[test]
+fn a_job_that_ended_is_in_the_history_and_in_its_connectors_statistics() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let lease = worker.acquire(json!({
+        "connector": "a", "source": "s", "label": "l", "scope": "thread", "tid": hand.tid(),
+    }));
+    hand.work(10);
+    let release = json!({ "lease": lease, "outcome": "failed" });
+    let usage = worker.call("Release", release).expect("ours")["usage"].take();
+    let mut jobs = Value::Null;
+    wait_until("it is in the history", || {
+        jobs = agent.ask("History", json!({ "connector": "a" }))["jobs"].take();
+        jobs.as_array().is_some_and(|jobs| jobs.len() == 1)
+    });
+    let job = &jobs[0];
+    assert_eq!((&job["lease"], &job["outcome"]), (&json!(lease), &json!("failed")), "{job}");
+    assert_eq!((&job["source"], &job["label"]), (&json!("s"), &json!("l")), "{job}");
+    assert_eq!(job["usage"], usage, "the record is the one that the worker got");
+    let statistics = |agent: &Agent| {
+        agent.ask("Connectors", json!({ "connector": "a" }))["connectors"][0]["statistics"].take()
+    };
+    assert_eq!(statistics(&agent)["jobs"], 1);
+    assert_eq!(agent.stop(), Some(0));
+    agent.start_again();
+    worker = agent.worker();
+    let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    worker.release(lease);
+    wait_until("statistics go on", || statistics(&agent)["jobs"] == 2);
+}
+
+#[test]
+fn a_configuration_is_read_again_all_of_it_or_nothing() {
+    require_bpf!();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("profiler.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("a file");
+    write("[connectors.a]\nmax_concurrent_jobs = 3\n[providers.OpenAI]\ncap = 1\n");
+    let agent = Agent::start(&["--config", file.to_str().expect("a path")]);
+    let cap = || {
+        agent.ask("SetProfile", json!({ "connector": "a", "profile": {} }))["profile"]
+            ["max_concurrent_jobs"]
+            .take()
+    };
+    assert_eq!(cap(), 3);
+    write("[connectors.a]\nmax_concurrent_jobs = 5\n");
+    let reloaded = agent.ask("Reload", json!({}));
+    assert!(reloaded["changes"].to_string().contains("connectors.a.max_concurrent_jobs"));
+    assert_eq!(cap(), 5);
+    write("[connectors.a]\nmax_concurent_jobs = 6\n");
+    let refused = agent.connect("control").call("Reload", json!({})).expect_err("misspelt");
+    assert_eq!(short(&refused), "InvalidConfiguration");
+    assert!(refused.1.to_string().contains("max_concurrent_jobs"), "{}", refused.1);
+    assert_eq!(cap(), 5, "the former one stays in force");
+}
+
+#[test]
+fn a_provider_has_so_many_places_and_they_end_with_the_connection() {
+    require_bpf!();
+    let agent = Agent::start(&["--set", "providers.OpenAI.cap=1"]);
+    let (mut first, mut second) = (agent.worker(), agent.worker());
+    let wish = json!({ "provider": "OpenAI" });
+    first.call("AcquireProvider", wish.clone()).expect("a place");
+    let refused = second.call("AcquireProvider", json!({ "provider": "OpenAI", "max_wait_ms": 0 }));
+    assert_eq!(short(&refused.expect_err("there is one place")), "NotGranted");
+    second.send("AcquireProvider", &wish, false);
+    drop(first);
+    let permit = second.receive().expect("the place")["permit"].take();
+    second.call("ReleaseProvider", json!({ "permit": permit })).expect("ours");
+    second
+        .call("ReportThrottled", json!({ "provider": "OpenAI", "retry_after_ms": 60_000 }))
+        .expect("known");
+    let refused =
+        second.call("AcquireProvider", json!({ "provider": "OpenAI", "max_wait_ms": 10 }));
+    assert_eq!(short(&refused.expect_err("it wants to be left alone")), "NotGranted");
 }

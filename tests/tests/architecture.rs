@@ -21,7 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("simulate", &["model"]),
     (
         "agent",
-        &["config", "control", "host", "ipc", "kernel", "learn", "lease", "model", "session", "store"],
+        &[
+            "config", "control", "host", "ipc", "kernel", "learn", "lease", "model", "session",
+            "store",
+        ],
     ),
     ("cli", &["agent", "config", "export", "ipc", "kernel", "model", "session", "simulate", "ui"]),
 ];

@@ -63,8 +63,11 @@ fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
     });
     let total = cpu(&attribution, third);
     assert!((at_least..at_least + 2_000_000).contains(&total), "{total} of {at_least}");
-    assert_eq!(attribution.connector(0).expect("a connector").ended.counters.cpu_ns
-        , cpu(&attribution, first) + total, "what the connector's jobs spent");
+    assert_eq!(
+        attribution.connector(0).expect("a connector").ended.counters.cpu_ns,
+        cpu(&attribution, first) + total,
+        "what the connector's jobs spent"
+    );
     assert_eq!(attribution.lost(), Default::default(), "lost");
 }
 

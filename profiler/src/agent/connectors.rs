@@ -23,8 +23,8 @@ pub(super) struct Connectors {
 }
 
 impl Connectors {
-    pub(super) fn new(configured: HashMap<Box<str>, Partial>, host: HostState) -> Self {
-        Self { configured, host, ..Self::default() }
+    pub(super) fn new(host: HostState) -> Self {
+        Self { host, ..Self::default() }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<ConnectorId> {
@@ -91,7 +91,11 @@ impl Connectors {
     }
 
     /// Other settings from now on.
-    pub(super) fn configure(&mut self, configured: HashMap<Box<str>, Partial>, ledger: &mut Ledger) {
+    pub(super) fn configure(
+        &mut self,
+        configured: HashMap<Box<str>, Partial>,
+        ledger: &mut Ledger,
+    ) {
         self.configured = configured;
         let names: Vec<Box<str>> = self.names.iter().map(|(_, name)| name.into()).collect();
         self.profiles = names.iter().map(|name| self.resolved(name)).collect();

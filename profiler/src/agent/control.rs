@@ -1,25 +1,32 @@
 //! `org.profiler.Control`: what the agent does and knows, and how to steer it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use profiler_client::protocol::{
     ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drained,
-    Explained, Host, Job, Jobs, JobsList, Nothing, OwnCost, Profile, Provider, Source, State as JobState,
-    Statistics, StatusReply,
+    Explained, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, Source, State as JobState,
+    StatusReply,
 };
 use serde::Serialize;
+use tokio::task::{spawn_blocking, spawn_local};
 
+use super::history::{PastJobs, past_jobs};
 use super::state::State;
 use super::waits::{Stream, Wait};
 use super::{Session, Shared, words};
-use crate::ipc::{Answer, Reply, Told};
+use crate::ipc::{Answer, Latest, Reply, Told};
 use crate::lease::LeaseState;
 use crate::model::{ConnectorId, Partial, ResourceProfile, Usage};
+use crate::store::{JobFilter, Store};
 
 /// A limit that is set for no time in particular holds for as long as anybody can mean.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// So many fit into an answer that a client reads in one go.
+const MOST_PAST_JOBS: u32 = 10_000;
 
 /// Answers an operator's call.
 pub(super) fn answer(
@@ -35,7 +42,9 @@ pub(super) fn answer(
         ControlCall::Status(_) => told(agent, reply, |agent| Ok(agent.status())),
         ControlCall::Connectors(Connectors { connector }) => {
             let connector = name(&connector);
-            told(agent, reply, move |agent| agent.state.borrow().connectors_of(connector.as_deref()))
+            told(agent, reply, move |agent| {
+                agent.state.borrow().connectors_of(connector.as_deref())
+            })
         }
         ControlCall::Jobs(Jobs { connector }) => {
             let (connector, uid) = (name(&connector), session.caller.uid);
@@ -53,7 +62,10 @@ pub(super) fn answer(
             let mut state = agent.state.borrow_mut();
             let set = state.known(&call.connector).and_then(|connector| {
                 if call.limit == Some(0) {
-                    return Err(invalid("limit", "a limit is at least 1; drain to stop a connector"));
+                    return Err(invalid(
+                        "limit",
+                        "a limit is at least 1; drain to stop a connector",
+                    ));
                 }
                 let time = call.for_ms.map_or(FOR_EVER, Duration::from_millis);
                 let by_hand = call.limit.map(|limit| (limit, time));
@@ -72,15 +84,37 @@ pub(super) fn answer(
             let resumed = agent.state.borrow_mut().drain(call.connector.as_deref(), false);
             result(reply, resumed.map(|_| Nothing {}))
         }
-        ControlCall::History(_) => {
-            let why = "this agent keeps none".to_owned();
-            reply.error(&ControlError::NoHistory { why }).into()
+        ControlCall::History(call) => {
+            let filter = JobFilter {
+                connector: call.connector.map(profiler_client::protocol::Text::into_owned),
+                since_unix_ms: call.since_unix_ms,
+                limit: Some(call.limit.unwrap_or(100).min(MOST_PAST_JOBS)),
+                // Everybody but root sees what was their own.
+                uid: (session.caller.uid != 0).then_some(session.caller.uid),
+                ..JobFilter::default()
+            };
+            match agent.state.borrow_mut().history_file() {
+                Ok(file) => Answer::Later(Wait::PastJobs(read_history(file, filter))),
+                Err(error) => reply.error(&error).into(),
+            }
         }
         ControlCall::Reload(_) => {
-            let errors = vec!["this agent was started without a configuration file".to_owned()];
-            reply.error(&ControlError::InvalidConfiguration { errors }).into()
+            result(reply, agent.state.borrow_mut().reload(&agent.about.layers))
         }
     }
+}
+
+/// Reads the history without making anybody else wait.
+fn read_history(file: PathBuf, filter: JobFilter) -> Latest<PastJobs> {
+    let found = Latest::new();
+    let place = found.clone();
+    spawn_local(async move {
+        let read = spawn_blocking(move || past_jobs(&file, &filter)).await;
+        place.put(
+            read.unwrap_or_else(|error| Err(ControlError::NoHistory { why: error.to_string() })),
+        );
+    });
+    found
 }
 
 fn result<T: Serialize>(reply: Reply<'_>, result: Result<T, ControlError>) -> Answer<Wait> {
@@ -162,7 +196,10 @@ impl State {
 
     fn lost(&self) -> BTreeMap<String, u64> {
         let lost = self.attribution.lost_since(&profiler_common::Lost::default());
-        lost.map(|(cause, count)| (cause.to_owned(), count)).collect()
+        let of_history = self.history.store.iter().flat_map(Store::lost);
+        lost.map(|(cause, count)| (cause.to_owned(), count))
+            .chain(of_history.map(|(cause, count)| (format!("history_{}", cause.as_str()), count)))
+            .collect()
     }
 
     fn connectors_of(&self, name: Option<&str>) -> Result<ConnectorsList, ControlError> {
@@ -192,7 +229,7 @@ impl State {
             drained: state.is_some_and(|state| state.drained),
             override_limit: by_hand.map(|(limit, _)| limit),
             override_ends_ms: ends.map(words::ms),
-            statistics: Statistics::default(),
+            statistics: self.statistics(id),
         }
     }
 
@@ -275,11 +312,7 @@ impl State {
         Ok(ChangedProfile { profile })
     }
 
-    pub(super) fn drain(
-        &mut self,
-        name: Option<&str>,
-        drained: bool,
-    ) -> Result<u32, ControlError> {
+    pub(super) fn drain(&mut self, name: Option<&str>, drained: bool) -> Result<u32, ControlError> {
         let connector = name.map(|name| self.known(name)).transpose()?;
         // It is known, if one was named.
         let _ = self.ledger.drain(Self::now(), connector, drained);
@@ -311,16 +344,4 @@ impl State {
 fn shown(profile: &ResourceProfile) -> Profile {
     let value = serde_json::to_value(Partial::from(profile));
     value.and_then(serde_json::from_value).unwrap_or_default()
-}
-
-/// What the agent itself costs, as far as it is known.
-pub(super) fn own_cost(before: &OwnCost, cpu_percent: f64) -> OwnCost {
-    let memory = procfs::process::Process::myself().and_then(|process| process.status()).ok();
-    let kib = |kib: Option<u64>| kib.unwrap_or(0) * 1024;
-    OwnCost {
-        process_memory_bytes: kib(memory.as_ref().and_then(|status| status.vmrss)),
-        process_memory_peak_bytes: kib(memory.as_ref().and_then(|status| status.vmhwm)),
-        process_cpu_percent: cpu_percent,
-        ..*before
-    }
 }

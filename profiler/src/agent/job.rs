@@ -239,7 +239,11 @@ impl Job {
     }
 
     /// Ends the count: gives the final record, and the job's slot back.
-    pub(super) fn end(mut self, attribution: &mut Attribution, workers: &mut Workers) -> (Usage, Self) {
+    pub(super) fn end(
+        mut self,
+        attribution: &mut Attribution,
+        workers: &mut Workers,
+    ) -> (Usage, Self) {
         self.let_go(attribution, workers);
         let usage = self.usage(attribution);
         attribution.forget_lease(self.job);

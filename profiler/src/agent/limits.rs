@@ -14,6 +14,8 @@ pub(super) struct HostState {
     pub(super) sample: HostSample,
     /// Memory that jobs never get.
     pub(super) reserve: Bytes,
+    /// The most that all jobs together may hold.
+    pub(super) ceiling: Option<Bytes>,
     /// For connectors of which nothing is known.
     pub(super) default_profile: ResourceProfile,
     pub(super) marks: BackpressureSettings,
@@ -22,8 +24,8 @@ pub(super) struct HostState {
 }
 
 impl HostState {
-    pub(super) fn new(sample: HostSample, reserve: Bytes) -> Self {
-        Self { sample, reserve, ..Self::default() }
+    pub(super) fn new(sample: HostSample) -> Self {
+        Self { sample, ..Self::default() }
     }
 
     /// Takes in a sample; gives the host's level if it changed.
@@ -73,17 +75,22 @@ impl HostState {
 
     /// The memory that leases may hold in all, those that hold `reserved` already included.
     pub(super) fn memory_budget(&self, reserved: Bytes) -> Bytes {
+        let ceiling = self.ceiling.unwrap_or(Bytes(u64::MAX));
         if self.sample.memory_total == Bytes(0) {
-            return Bytes(u64::MAX);
+            return ceiling;
         }
-        self.sample.memory_available.less(self.reserve).plus(reserved)
+        self.sample.memory_available.less(self.reserve).plus(reserved).min(ceiling)
     }
 
     /// The host's level or, with a profile's threshold, a connector's.
     pub(super) fn level(&self, threshold: Option<f64>) -> Level {
         let Some(threshold) = threshold else { return self.pressure.level() };
         let share = self.sample.cpu_share().max(self.sample.memory_share());
-        if share > threshold { self.pressure.level().max(Level::High) } else { self.pressure.level() }
+        if share > threshold {
+            self.pressure.level().max(Level::High)
+        } else {
+            self.pressure.level()
+        }
     }
 
     pub(super) fn hint(&self, profile: Option<&ResourceProfile>, jobs: u32) -> protocol::Advice {

@@ -3,8 +3,10 @@
 //! Everything happens on one thread: calls, ends of tasks and the clock each change the one
 //! [`State`](state::State) in turn, so there is nothing to lock and nothing to get out of step.
 
+mod configure;
 mod connectors;
 mod control;
+mod history;
 mod job;
 mod limits;
 mod names;
@@ -14,8 +16,8 @@ pub mod service_manager;
 mod state;
 mod tasks;
 mod waits;
-mod worker;
 mod words;
+mod worker;
 mod workers;
 
 use std::cell::{Cell, RefCell};
@@ -28,7 +30,7 @@ use crate::model::Owner;
 use state::State;
 use tasks::Caller;
 
-pub use run::{AgentError, Settings, run};
+pub use run::{AgentError, Listening, run};
 pub use waits::Wait;
 
 /// What all calls share.

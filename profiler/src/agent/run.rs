@@ -1,51 +1,32 @@
-//! From settings to a running agent, and to its end.
+//! From a configuration to a running agent, and to its end.
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use procfs::{Current, CurrentSI};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::LocalSet;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{LocalSet, spawn_local};
 
 use super::connectors::Connectors;
+use super::history::History;
 use super::limits::HostState;
 use super::state::State;
-use super::{Agent, Shared, control, recovery};
-use crate::ipc::{BindError, Limits, Role, Server, bind};
-use crate::kernel::{Capacity, LoadError, Pins};
+use super::{Agent, Shared, configure, recovery, service_manager};
+use crate::config::{Config, Layers};
+use crate::host::{OwnCost, OwnCostReader, Telemetry};
+use crate::ipc::{BindError, Role, Server, bind};
+use crate::kernel::{LoadError, Pins};
 use crate::lease::{self, Ledger};
-use crate::model::{Bytes, Host, HostSample, Moment};
+use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
-
-/// How the host is looked at, and limits computed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// What an agent is told before it starts.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where workers connect.
-    pub worker_socket: PathBuf,
-    /// Where operators connect.
-    pub control_socket: PathBuf,
-    /// Groups that may connect to each.
-    pub groups: (Option<u32>, Option<u32>),
-    /// How many clients, and how patient to be with them.
-    pub limits: Limits,
-    /// How much is kept in the kernel.
-    pub capacity: Capacity,
-    /// Where programs and figures outlive the agent.
-    pub pins: PathBuf,
-    /// Whether they do so after an orderly stop, too.
-    pub keep_on_stop: bool,
-    /// Memory that jobs never get.
-    pub memory_reserve: Bytes,
-}
+use crate::store::Store;
 
 /// Why there is no agent, or no longer.
 #[derive(Debug, thiserror::Error)]
@@ -71,64 +52,144 @@ pub enum AgentError {
 pub(super) struct About {
     pub(super) started: Moment,
     pub(super) host: Host,
+    pub(super) layers: Layers,
     pub(super) connections: Cell<usize>,
 }
 
-/// Runs an agent until it is told to end. `ready` is called once it can be connected to; it is told
-/// whether a former agent's figures were taken over.
+/// What there is to say of an agent that can be connected to.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// Where workers connect; nothing if the service manager opened the socket.
+    pub worker: Option<PathBuf>,
+    /// Where operators connect.
+    pub control: Option<PathBuf>,
+    /// Whether a former agent's figures were taken over.
+    pub is_taken_over: bool,
+    /// Why there is no history, if there is none.
+    pub history_trouble: Option<String>,
+}
+
+/// Runs an agent until it is told to end. `ready` is called once it can be connected to.
 ///
 /// # Errors
 /// Why it cannot start, or had to end.
-pub fn run(settings: &Settings, ready: impl FnOnce(bool)) -> Result<(), AgentError> {
-    let system = |what| move |reason| AgentError::System { what, reason };
+pub fn run(
+    layers: Layers,
+    config: Config,
+    ready: impl FnOnce(&Listening),
+) -> Result<(), AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(system("cannot start"))?;
-    let pins = Pins::below(&settings.pins);
-    let (state, is_taken_over) = begin(settings, &pins)?;
+    let pins = Pins::below(&config.general.pins_directory);
+    LocalSet::new().block_on(&runtime, serve(layers, config, &pins, ready))
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> AgentError {
+    move |reason| AgentError::System { what, reason }
+}
+
+async fn serve(
+    layers: Layers,
+    config: Config,
+    pins: &Pins,
+    ready: impl FnOnce(&Listening),
+) -> Result<(), AgentError> {
+    let mut signals = Signals::new().map_err(system("cannot listen to signals"))?;
+    // Whoever may not listen should know before anything is loaded.
+    let (worker, worker_path) = socket(&config, Role::Worker)?;
+    let (control, control_path) = socket(&config, Role::Control)?;
+    let mut telemetry = Telemetry::start().map_err(system("cannot read /proc"))?;
+    let sample = telemetry.read().unwrap_or_default();
+    let limits = configure::connection_limits(&config);
+    let (state, is_taken_over) = begin(config, pins, sample)?;
     let ended = state.attribution.ended_fd().try_clone_to_owned().map_err(system("cannot look"))?;
+    let history_trouble = state.history.store.as_ref().and_then(Store::trouble);
     let shared = Rc::new(Shared {
         state: RefCell::new(state),
         about: About {
             started: State::now(),
             host: this_host(None),
+            layers,
             connections: Cell::new(0),
         },
         next_owner: Cell::new(recovery::NOBODY.0 + 1),
     });
-    let agent = Agent(Rc::clone(&shared));
-    LocalSet::new().block_on(&runtime, async {
-        let server = Server::new(agent, settings.limits);
-        let worker = bind(&settings.worker_socket, 0o660, settings.groups.0)?;
-        let control = bind(&settings.control_socket, 0o660, settings.groups.1)?;
-        tokio::task::spawn_local(Rc::clone(&server).accept(worker, Role::Worker));
-        tokio::task::spawn_local(Rc::clone(&server).accept(control, Role::Control));
-        tokio::task::spawn_local(watch_ends(Rc::clone(&shared), ended));
-        tokio::task::spawn_local(look(Rc::clone(&shared), Rc::clone(&server)));
-        tokio::task::spawn_local(keep_time(Rc::clone(&shared)));
-        ready(is_taken_over);
-        until_told_to_end().await.map_err(system("cannot listen to signals"))
-    })?;
-    for socket in [&settings.worker_socket, &settings.control_socket] {
+    let server = Server::new(Agent(Rc::clone(&shared)), limits);
+    spawn_local(Rc::clone(&server).accept(worker, Role::Worker));
+    spawn_local(Rc::clone(&server).accept(control, Role::Control));
+    spawn_local(watch_ends(Rc::clone(&shared), ended));
+    spawn_local(look(Rc::clone(&shared), Rc::clone(&server), telemetry));
+    spawn_local(keep_time(Rc::clone(&shared)));
+    spawn_local(say_alive());
+    ready(&Listening {
+        worker: worker_path.clone(),
+        control: control_path.clone(),
+        is_taken_over,
+        history_trouble,
+    });
+    service_manager::ready("serving");
+    signals.until_told_to_end(&shared).await;
+    drain(&shared, &mut signals).await;
+    for path in [worker_path, control_path].into_iter().flatten() {
         // It may have been removed by hand.
-        let _ = std::fs::remove_file(socket);
+        let _ = fs::remove_file(path);
     }
-    if !settings.keep_on_stop {
+    let mut state = shared.state.borrow_mut();
+    state.take_in_ended();
+    state.history.store = None;
+    if !state.config.shutdown.keep_counting {
         pins.remove_all().map_err(system("cannot take the programs off the kernel"))?;
     }
     Ok(())
 }
 
-fn begin(settings: &Settings, pins: &Pins) -> Result<(State, bool), AgentError> {
-    let (mut attribution, is_taken_over) = pins.open_or_load(settings.capacity)?;
-    let mut ledger =
-        Ledger::new(lease::Settings::default(), recovery::next_lease(&attribution));
-    let host = HostState::new(sample(&mut Totals::default()), settings.memory_reserve);
-    let mut connectors = Connectors::new(Default::default(), host);
+/// A socket that the service manager opened, or one of our own, with its path.
+fn socket(config: &Config, role: Role) -> Result<(UnixListener, Option<PathBuf>), AgentError> {
+    let given = service_manager::given_socket(role).map_err(system("given sockets"))?;
+    if let Some(given) = given {
+        let listener = UnixListener::from_std(given).map_err(system("a given socket"))?;
+        return Ok((listener, None));
+    }
+    let sockets = &config.sockets;
+    let (path, group_name) = match role {
+        Role::Worker => (&sockets.worker, &sockets.worker_group),
+        Role::Control => (&sockets.control, &sockets.control_group),
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .map_err(|reason| BindError::Refused { path: folder.to_owned(), reason })?;
+    }
+    Ok((bind(path, 0o660, group(group_name))?, Some(path.clone())))
+}
+
+/// The number of a group, if there is one of that name.
+fn group(name: &str) -> Option<u32> {
+    let groups = fs::read_to_string(Path::new("/etc/group")).ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool), AgentError> {
+    let (mut attribution, is_taken_over) = pins.open_or_load(configure::capacity(&config))?;
+    let mut ledger = Ledger::new(lease::Settings::default(), recovery::next_lease(&attribution));
+    let mut connectors = Connectors::new(HostState::configured(&config, sample));
     recovery::take_up_names(&mut attribution, &mut ledger, &mut connectors);
-    let mut state = State::new(attribution, ledger, connectors);
+    let (store, recovered) = if config.history.enabled {
+        let (store, recovered) = Store::start(configure::store_settings(&config))
+            .map_err(system("cannot keep history"))?;
+        (Some(store), recovered)
+    } else {
+        Default::default()
+    };
+    let history = History::new(store, recovered.learned);
+    let mut state = State::new(attribution, ledger, connectors, history, config.clone());
+    state.configure(config);
     recovery::take_up_leases(&mut state);
+    state.take_in_ended();
     Ok((state, is_taken_over))
 }
 
@@ -147,23 +208,40 @@ async fn watch_ends(shared: Rc<Shared>, ended: OwnedFd) {
 }
 
 /// Looks at the host and computes limits, again and again.
-async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>) {
-    let mut totals = Totals::default();
-    sample(&mut totals);
-    let mut own = OwnTime::default();
+async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>, mut telemetry: Telemetry) {
+    let mut own = OwnCost::reader();
+    let mut said = Instant::now();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        let every = shared.state.borrow().look_every();
+        tokio::time::sleep(every).await;
         shared.about.connections.set(server.connections());
         let mut state = shared.state.borrow_mut();
+        server.set_limits(configure::connection_limits(&state.config));
         state.tasks_ended();
-        state.own = control::own_cost(&state.own, own.percent());
-        state.look(sample(&mut totals));
+        note_own_cost(&mut state, &mut own);
+        match telemetry.read() {
+            Ok(sample) if state.config.monitoring.enabled => state.look(sample),
+            Ok(_) => state.look(HostSample::default()),
+            Err(error) => tracing::warn!(%error, "cannot read the host's figures"),
+        }
+        if said.elapsed() >= state.config.intervals.summary {
+            said = Instant::now();
+            state.say_summary();
+        }
+    }
+}
+
+fn note_own_cost(state: &mut State, own: &mut OwnCostReader) {
+    if let Some(cost) = own.read() {
+        state.own.process_memory_bytes = cost.process_memory_bytes.0;
+        state.own.process_memory_peak_bytes = cost.process_memory_peak_bytes.0;
+        state.own.process_cpu_percent = cost.process_cpu_percent;
     }
 }
 
 /// Lets waits end when they are due.
 async fn keep_time(shared: Rc<Shared>) {
-    /// The clock of the ledger is looked at so often, if it has nothing to do before.
+    /// A deadline that comes up meanwhile is not later than this.
     const AT_MOST: Duration = Duration::from_millis(50);
     loop {
         let due = shared.state.borrow().ledger.next_deadline();
@@ -175,66 +253,75 @@ async fn keep_time(shared: Rc<Shared>) {
     }
 }
 
-async fn until_told_to_end() -> io::Result<()> {
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
-}
-
-/// Ticks of all CPUs at the last look.
-#[derive(Default)]
-struct Totals {
-    busy: u64,
-    all: u64,
-}
-
-fn sample(totals: &mut Totals) -> HostSample {
-    let before = std::mem::take(totals);
-    let memory = procfs::Meminfo::current().ok();
-    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
-    if let Ok(stat) = procfs::KernelStats::current() {
-        let cpu = stat.total;
-        let idle = cpu.idle + cpu.iowait.unwrap_or(0);
-        let busy = cpu.user + cpu.nice + cpu.system + cpu.irq.unwrap_or(0)
-            + cpu.softirq.unwrap_or(0) + cpu.steal.unwrap_or(0);
-        *totals = Totals { busy, all: busy + idle };
-    }
-    let tick = Duration::from_secs(1) / u32::try_from(procfs::ticks_per_second()).unwrap_or(100);
-    let ticks = |now: u64, before: u64| {
-        tick.saturating_mul(u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX))
-    };
-    let is_first = before.all == 0;
-    HostSample {
-        interval: if is_first { Duration::ZERO } else { ticks(totals.all, before.all).div_f64(cores) },
-        cores,
-        busy: if is_first { Duration::ZERO } else { ticks(totals.busy, before.busy) },
-        memory_total: Bytes(memory.as_ref().map_or(0, |memory| memory.mem_total)),
-        memory_available: Bytes(
-            memory.and_then(|memory| memory.mem_available).unwrap_or_default(),
-        ),
-        ..HostSample::default()
+/// Tells the service manager that this thread is alive, if it wants to know.
+async fn say_alive() {
+    if let Some(every) = service_manager::watchdog_interval() {
+        loop {
+            service_manager::alive();
+            tokio::time::sleep(every).await;
+        }
     }
 }
 
-/// CPU time of the agent's own process.
-#[derive(Default)]
-struct OwnTime {
-    before: Option<(Duration, std::time::Instant)>,
+/// The signals that concern an agent.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
 }
 
-impl OwnTime {
-    /// Of one CPU, since the last call.
-    fn percent(&mut self) -> f64 {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let used = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0));
-        let at = std::time::Instant::now();
-        let before = self.before.replace((used, at));
-        before.map_or(0.0, |(then, since)| {
-            100.0 * used.saturating_sub(then).as_secs_f64() / (at - since).as_secs_f64().max(1e-9)
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Reads the configuration again whenever asked to, and returns when told to end.
+    async fn until_told_to_end(&mut self, shared: &Rc<Shared>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    service_manager::reloading();
+                    // What is wrong with it was said in the log.
+                    let _ = shared.state.borrow_mut().reload(&shared.about.layers);
+                    service_manager::ready("serving");
+                }
+            }
+        }
+    }
+}
+
+/// Lets no new job in, and waits for those that run, for as long as is configured or until told to
+/// end once more.
+async fn drain(shared: &Rc<Shared>, signals: &mut Signals) {
+    let (running, patience) = {
+        let mut state = shared.state.borrow_mut();
+        let running = state.drain(None, true).unwrap_or(0);
+        (running, state.config.shutdown.drain_timeout)
+    };
+    service_manager::stopping("waiting for jobs to end");
+    if running == 0 || shared.state.borrow().config.shutdown.keep_counting {
+        return;
+    }
+    service_manager::extend_timeout(patience + Duration::from_secs(5));
+    tracing::info!(running, ?patience, "waiting for jobs to end; a second signal ends it at once");
+    let all_ended = async {
+        while !shared.state.borrow().jobs.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = all_ended => {}
+        () = tokio::time::sleep(patience) => {
+            let left = shared.state.borrow().jobs.len();
+            tracing::warn!(left, "ending without waiting longer");
+        }
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
     }
 }

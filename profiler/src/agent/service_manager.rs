@@ -8,9 +8,12 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+use crate::ipc::Role;
 
 /// The name of the worker socket among those that the service manager gives.
 pub const WORKER: &str = "worker";
@@ -58,6 +61,28 @@ pub fn given_sockets() -> io::Result<GivenSockets> {
         }
     }
     Ok(given)
+}
+
+/// The socket that the service manager gave for one interface, if it did. What else it gave and
+/// nobody can use is said in the log.
+///
+/// # Errors
+///
+/// As for [`given_sockets`].
+pub(super) fn given_socket(role: Role) -> io::Result<Option<UnixListener>> {
+    static GIVEN: Mutex<Option<GivenSockets>> = Mutex::new(None);
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if given.is_none() {
+        let sockets = given_sockets()?;
+        for refused in &sockets.refused {
+            tracing::warn!("a given socket is of no use: {refused}");
+        }
+        *given = Some(sockets);
+    }
+    Ok(given.as_mut().and_then(|given| match role {
+        Role::Worker => given.worker.take(),
+        Role::Control => given.control.take(),
+    }))
 }
 
 /// A listening socket, if the descriptor is one of the right kind. It does not block.

@@ -7,13 +7,15 @@ use profiler_client::protocol::{self as wire, Bounded, WorkerError};
 use profiler_common::JobRef;
 
 use super::connectors::Connectors;
+use super::history::History;
 use super::job::{BeginError, Holder, Job, Members};
 use super::names::Names;
 use super::words;
 use super::workers::Workers;
+use crate::config::Config;
 use crate::ipc::Latest;
 use crate::kernel::{Attribution, TagError, monotonic_ns};
-use crate::lease::{Effect, Grant, Ledger, LeaseState};
+use crate::lease::{Effect, Grant, LeaseState, Ledger};
 use crate::model::{ConnectorId, HostSample, LeaseId, Moment, Owner, PermitId, Ticket, Usage};
 
 /// What a call that waits is told.
@@ -63,12 +65,22 @@ pub(super) struct State {
     pub(super) own: wire::OwnCost,
     /// Jobs that ended and are not in the history yet.
     pub(super) ended: Vec<Ended>,
+    pub(super) history: History,
+    pub(super) config: Config,
+    /// Leases by user.
+    held_by: HashMap<u32, u32>,
     /// By job slot.
     lease_at: Vec<Option<LeaseId>>,
 }
 
 impl State {
-    pub(super) fn new(attribution: Attribution, ledger: Ledger, connectors: Connectors) -> Self {
+    pub(super) fn new(
+        attribution: Attribution,
+        ledger: Ledger,
+        connectors: Connectors,
+        history: History,
+        config: Config,
+    ) -> Self {
         let slots = attribution.job_capacity() as usize;
         Self {
             attribution,
@@ -84,6 +96,9 @@ impl State {
             watchers: Vec::new(),
             own: wire::OwnCost::default(),
             ended: Vec::new(),
+            history,
+            config,
+            held_by: HashMap::new(),
             lease_at: vec![None; slots],
         }
     }
@@ -127,7 +142,8 @@ impl State {
         match effect {
             Effect::Granted(grant) => {
                 let is_mine = Some(grant.ticket) == my_ticket;
-                let wish = if is_mine { my_wish.as_mut() } else { self.wishes.get_mut(&grant.ticket) };
+                let wish =
+                    if is_mine { my_wish.as_mut() } else { self.wishes.get_mut(&grant.ticket) };
                 let job = wish.and_then(|wish| wish.job.take());
                 Some((grant.ticket, News::Slot(self.begin(&grant, job))))
             }
@@ -153,7 +169,10 @@ impl State {
                 None
             }
             Effect::OverrideEnded(connector) => {
-                tracing::info!(connector = self.connectors.name(connector), "limit set by hand ended");
+                tracing::info!(
+                    connector = self.connectors.name(connector),
+                    "limit set by hand ended"
+                );
                 None
             }
         }
@@ -210,7 +229,13 @@ impl State {
         if let Some(lease) = self.ledger.lease(job.lease) {
             self.leases_of.entry(lease.owner).or_default().push(job.lease);
         }
+        *self.held_by.entry(job.holder.uid).or_default() += 1;
         self.jobs.insert(job.lease, job);
+    }
+
+    /// How many leases a user has.
+    pub(super) fn leases_of_user(&self, uid: u32) -> u32 {
+        self.held_by.get(&uid).copied().unwrap_or(0)
     }
 
     fn refusal(&self, error: &BeginError, members: Members) -> WorkerError {
@@ -236,6 +261,12 @@ impl State {
     /// Ends a job whose lease is or will be given back, and gives its record.
     fn end(&mut self, lease: LeaseId, outcome: Option<wire::Outcome>) -> Option<Usage> {
         let job = self.jobs.remove(&lease)?;
+        if let Some(held) = self.held_by.get_mut(&job.holder.uid) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                self.held_by.remove(&job.holder.uid);
+            }
+        }
         if let Some(place) = self.lease_at.get_mut(job.job.slot() as usize) {
             *place = None;
         }
@@ -304,16 +335,14 @@ impl State {
             let job = JobRef(job);
             let lease = self.lease_at.get(job.slot() as usize).copied().flatten();
             let Some(lease) = lease.filter(|lease| {
-                self.jobs.get(lease).is_some_and(|found| {
-                    found.job == job && !found.has_tasks(&self.attribution)
-                })
+                self.jobs
+                    .get(lease)
+                    .is_some_and(|found| found.job == job && !found.has_tasks(&self.attribution))
             }) else {
                 continue;
             };
-            let is_orphan = self
-                .ledger
-                .lease(lease)
-                .is_some_and(|lease| lease.state == LeaseState::Orphaned);
+            let is_orphan =
+                self.ledger.lease(lease).is_some_and(|lease| lease.state == LeaseState::Orphaned);
             if is_orphan {
                 self.release(lease, None);
             } else {
@@ -351,9 +380,25 @@ impl State {
             job.look(cpu_ns.get(&job.job.0).copied().unwrap_or(0), now);
         }
         self.workers.sweep(&self.attribution);
+        self.take_in_ended();
         self.connectors.plan(&mut self.ledger);
         self.advance();
         self.tell_watchers();
+    }
+
+    /// A line in the log, for whoever looks back later.
+    pub(super) fn say_summary(&self) {
+        let sample = &self.connectors.host.sample;
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        let busiest = sample.devices.iter().filter_map(|device| device.busy).reduce(f64::max);
+        tracing::info!(
+            cpu = percent(sample.cpu_share()),
+            memory = percent(sample.memory_share()),
+            disk = busiest.map(percent),
+            leases = self.jobs.len(),
+            waiting = self.ledger.waiting(),
+            "host",
+        );
     }
 
     /// What somebody who watches a connector, or all of which they have leases, is told.

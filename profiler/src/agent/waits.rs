@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use profiler_client::protocol::{Acquired, Permit, PermitId, Waiting};
 
+use super::history::PastJobs;
 use super::state::{News, State};
 use super::{Shared, words};
 use crate::ipc::{Latest, Pending, Reply, Told};
@@ -12,11 +13,14 @@ use crate::model::{Moment, Owner, Ticket};
 
 /// A call that waits.
 #[derive(Debug)]
+#[allow(private_interfaces, reason = "what is waited for is this module's own business")]
 pub enum Wait {
     /// For a slot, or for a place at a provider.
     Ticket(TicketWait),
     /// For what is told again and again.
     Stream(Stream),
+    /// For the disk.
+    PastJobs(Latest<PastJobs>),
 }
 
 impl Pending for Wait {
@@ -24,6 +28,10 @@ impl Pending for Wait {
         match self {
             Self::Ticket(wait) => wait.poll(context, reply),
             Self::Stream(stream) => stream.poll(context, reply),
+            Self::PastJobs(found) => found.poll_take(context).map(|found| match found {
+                Ok(jobs) => Told::Last(reply.send(&jobs)),
+                Err(error) => Told::Last(reply.error(&error)),
+            }),
         }
     }
 }
@@ -65,7 +73,8 @@ impl TicketWait {
                     self.is_answered = true;
                     let mut state = self.agent.state.borrow_mut();
                     state.permits_of.entry(self.owner).or_default().push(permit);
-                    let permit = Permit { permit: PermitId(permit.0), waited_ms: words::ms(waited) };
+                    let permit =
+                        Permit { permit: PermitId(permit.0), waited_ms: words::ms(waited) };
                     return Poll::Ready(Told::Last(reply.send(&permit)));
                 }
                 News::Slot(Err(error)) | News::Permit(Err(error)) => {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use profiler_client::protocol::{
-    Acquire, AcquireProvider, Acquired, Attach, Detach, Hint, HintGiven, Nothing, Peek, Permit,
-    PermitId, Preflight, Preflighted, Release, ReleaseProvider, Released, ReportThrottled, Scope,
-    WaitIfThrottled, Waited, Waiting, Watch, WatchState, WorkerCall, WorkerError,
+    Acquire, AcquireProvider, Acquired, Attach, Bounded, Detach, Hint, HintGiven, Nothing, Peek,
+    Permit, PermitId, Preflight, Preflighted, Release, ReleaseProvider, Released, ReportThrottled,
+    Scope, WaitIfThrottled, Waited, Waiting, Watch, WatchState, WorkerCall, WorkerError,
 };
 use profiler_common::TagMode;
 
@@ -22,9 +22,6 @@ use crate::lease::{LeaseState, Request};
 use crate::model::{
     Bytes, ConnectorId, LeaseId, Level, Moment, ProviderId, SourceId, Ticket, Usage,
 };
-
-/// How long [`WaitIfThrottled`] waits if not said.
-const MOST_THROTTLED: Duration = Duration::from_secs(300);
 
 /// Answers a worker's call.
 pub(super) fn answer(
@@ -49,8 +46,12 @@ pub(super) fn answer(
             let usage = state.owned(session, lease).and_then(|()| state.peek(lease));
             given(reply, lease, usage)
         }
-        WorkerCall::Attach(call) => result(reply, state.attach(session, &call).map(|()| Nothing {})),
-        WorkerCall::Detach(call) => result(reply, state.detach(session, &call).map(|()| Nothing {})),
+        WorkerCall::Attach(call) => {
+            result(reply, state.attach(session, &call).map(|()| Nothing {}))
+        }
+        WorkerCall::Detach(call) => {
+            result(reply, state.detach(session, &call).map(|()| Nothing {}))
+        }
         WorkerCall::Hint(Hint { connector }) => {
             let connector = connector.and_then(|name| state.connectors.find(&name));
             reply.send(&HintGiven { hint: state.hint(connector) }).into()
@@ -175,12 +176,10 @@ fn acquire_provider(
     }
 }
 
-fn wait_if_throttled(
-    agent: &Rc<Shared>,
-    call: &WaitIfThrottled<'_>,
-) -> Answer<Wait> {
+fn wait_if_throttled(agent: &Rc<Shared>, call: &WaitIfThrottled<'_>) -> Answer<Wait> {
     let since = State::now();
-    let most = call.max_wait_ms.map_or(MOST_THROTTLED, Duration::from_millis);
+    let usual = agent.state.borrow().config.limits.throttle_wait;
+    let most = call.max_wait_ms.map_or(usual, Duration::from_millis);
     let name: Option<Box<str>> = call.connector.as_ref().map(|name| (**name).into());
     let state = Rc::clone(agent);
     let tell = move |reply: Reply<'_>| {
@@ -278,6 +277,14 @@ impl State {
         if self.ledger.is_drained() {
             return Err(WorkerError::Draining {});
         }
+        let limit = self.config.limits.leases_per_user;
+        if self.leases_of_user(session.caller.uid) >= limit {
+            return Err(WorkerError::TooMany { what: Bounded::Leases, limit: limit.into() });
+        }
+        let limit = self.config.limits.waiting_calls_per_user;
+        if self.wishes.len() >= limit as usize && self.waiting_of(session.caller.uid) >= limit {
+            return Err(WorkerError::TooMany { what: Bounded::Calls, limit: limit.into() });
+        }
         for (parameter, name) in [("source", &call.source), ("label", &call.label)] {
             if let Some(why) = name.as_ref().and_then(|name| names::fault(name)) {
                 return Err(invalid(parameter, why));
@@ -312,6 +319,13 @@ impl State {
             priority,
         };
         Ok((request, members, holder))
+    }
+
+    /// How many calls of a user wait for a slot.
+    fn waiting_of(&self, uid: u32) -> u32 {
+        let holders = self.wishes.values().filter_map(|wish| wish.job.as_ref());
+        let own = holders.filter(|(_, holder)| holder.uid == uid).count();
+        u32::try_from(own).unwrap_or(u32::MAX)
     }
 
     fn members(
@@ -396,7 +410,9 @@ impl State {
         self.owned(session, id).ok_or(WorkerError::NoSuchLease { lease })?;
         let gone = WorkerError::NoSuchTask { tid, pid };
         let tasks = match (tid, pid) {
-            (Some(_), Some(_)) => return Err(invalid("pid", "name a thread or a process, not both")),
+            (Some(_), Some(_)) => {
+                return Err(invalid("pid", "name a thread or a process, not both"));
+            }
             (None, None) => return Err(invalid("tid", "name a thread or a process")),
             (Some(_), None) => session.caller.thread(tid).map(Tasks::Thread),
             (None, Some(_)) => session.caller.process(pid).map(Tasks::Process),

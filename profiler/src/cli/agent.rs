@@ -1,82 +1,65 @@
 //! `profiler agent`: the daemon that workers talk to; `profiler unpin`: takes what it left off the
 //! kernel.
 
-use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Agent, Unpin};
-use super::{Failure, print};
-use crate::agent::{self, Settings};
-use crate::ipc::Limits;
-use crate::kernel::{Capacity, PIN_ROOT, Pins};
-use crate::model::Bytes;
-
-/// Memory that jobs never get, unless said otherwise: what a desktop needs to stay usable.
-const RESERVE: Bytes = Bytes(500 << 20);
+use super::{Failure, USAGE, print};
+use crate::agent::{self, Listening};
+use crate::config::{Config, Layers, LogFormat};
+use crate::kernel::{PIN_ROOT, Pins};
 
 pub(super) fn agent(args: &Agent) -> Result<ExitCode, Failure> {
-    let filter = EnvFilter::try_from_env("PROFILER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
-    let settings = settings(args)?;
-    agent::run(&settings, |is_taken_over| greet(&settings, is_taken_over))?;
+    let mut set = args.configuration.set.clone();
+    let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+    if let Some(folder) = &args.sockets {
+        set.push(format!("sockets.worker={}", quoted(&folder.join("worker.sock"))));
+        set.push(format!("sockets.control={}", quoted(&folder.join("control.sock"))));
+    }
+    if args.keep_on_stop {
+        set.push("shutdown.keep_counting=true".to_owned());
+    }
+    let layers = Layers::of_process(args.configuration.config.clone(), set);
+    let config = Config::load(&layers).map_err(|problems| Failure::new(USAGE, problems))?;
+    start_log(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    agent::run(layers, config, greet)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(args: &Agent) -> Result<Settings, Failure> {
-    let folder = match &args.sockets {
-        Some(folder) => folder.clone(),
-        None => default_folder()?,
-    };
-    fs::create_dir_all(&folder)
-        .map_err(|error| anyhow::anyhow!("cannot make {}: {error}", folder.display()))?;
-    Ok(Settings {
-        worker_socket: folder.join("worker.sock"),
-        control_socket: folder.join("control.sock"),
-        groups: (group("profiler"), group("profiler-admin")),
-        limits: Limits::default(),
-        capacity: Capacity::AGENT,
-        pins: args.pins.clone().unwrap_or_else(|| PIN_ROOT.into()),
-        keep_on_stop: args.keep_on_stop,
-        memory_reserve: RESERVE,
-    })
-}
-
-/// `/run/profiler` for root, a folder of one's own for everybody else.
-fn default_folder() -> Result<PathBuf, Failure> {
-    if rustix::process::geteuid().is_root() {
-        return Ok("/run/profiler".into());
+fn start_log(config: &Config) {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(config.log.filter.as_str()))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    match config.log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
     }
-    let own = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("profiler"));
-    own.ok_or_else(|| anyhow::anyhow!("XDG_RUNTIME_DIR is not set; say --sockets FOLDER").into())
-}
-
-/// The number of a group, if there is one of that name.
-fn group(name: &str) -> Option<u32> {
-    let groups = fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
-    })
 }
 
 /// Says where the agent listens, and what can be done with it.
-fn greet(settings: &Settings, is_taken_over: bool) {
+fn greet(listening: &Listening) {
+    let place = |path: &Option<std::path::PathBuf>| {
+        path.as_ref().map_or("given by the service manager".into(), |p| p.display().to_string())
+    };
     let mut text = format!(
         "profiler agent {}\n  workers    {}\n  operators  {}\n",
         env!("CARGO_PKG_VERSION"),
-        settings.worker_socket.display(),
-        settings.control_socket.display(),
+        place(&listening.worker),
+        place(&listening.control),
     );
-    if is_taken_over {
+    if listening.is_taken_over {
         text += "  took over what a former agent counted\n";
+    }
+    if let Some(trouble) = &listening.history_trouble {
+        text += &format!("  no history: {trouble}\n");
     }
     text += "\n  profiler status                                   what it does\n  \
              profiler exec --connector local_files -- COMMAND  a job, with what it cost\n  \

@@ -59,9 +59,10 @@ pub(super) enum Command {
     Simulate(super::simulate::Simulate),
     /// Run the agent: the daemon that workers take slots from
     ///
-    /// Stays in the foreground. Needs no configuration. Ends at Ctrl-C or SIGTERM, and takes
-    /// everything off the kernel then, unless told to keep it. After a crash the next agent goes on
-    /// where this one ended.
+    /// Stays in the foreground. Needs no configuration. At Ctrl-C or SIGTERM it lets no new job in,
+    /// waits for those that run, takes everything off the kernel, unless told to keep it, and ends.
+    /// After a crash the next agent goes on where this one ended. SIGHUP reads the configuration
+    /// again.
     Agent(Agent),
     /// Take off the kernel what an agent left there
     ///
@@ -87,12 +88,11 @@ pub(super) enum Command {
 /// Arguments of `profiler agent`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Agent {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
     /// Folder of the sockets; /run/profiler for root, $XDG_RUNTIME_DIR/profiler for others
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(super) sockets: Option<PathBuf>,
-    /// Folder of a bpffs where programs outlive the agent
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, hide = true)]
-    pub(super) pins: Option<PathBuf>,
     /// Go on counting after an orderly end, for an agent that starts soon
     #[arg(long)]
     pub(super) keep_on_stop: bool,
@@ -101,8 +101,8 @@ pub(super) struct Agent {
 /// Arguments of `profiler unpin`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Unpin {
-    /// Folder of a bpffs where an agent kept its programs
-    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, hide = true)]
+    /// Folder of a bpffs where an agent kept its programs, if it was told another one
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(super) pins: Option<PathBuf>,
 }
 

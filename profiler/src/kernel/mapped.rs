@@ -112,7 +112,12 @@ impl<T: Plain> MappedArray<T> {
 
     /// Figures that follow each other, and that both sides change.
     #[must_use]
-    pub(super) fn shared_words(&self, index: u32, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+    pub(super) fn shared_words(
+        &self,
+        index: u32,
+        offset: usize,
+        count: usize,
+    ) -> Option<&[AtomicU64]> {
         let is_inside = offset + count * size_of::<u64>() <= size_of::<T>();
         let first = self.shared(index, offset).filter(|_| is_inside)?;
         // SAFETY: inside the element, aligned, and mapped for as long as `self` lives.

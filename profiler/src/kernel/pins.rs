@@ -63,7 +63,9 @@ impl Pins {
     /// What the file system says.
     pub fn remove_all(&self) -> io::Result<Vec<PathBuf>> {
         let folders = match fs::read_dir(&self.root) {
-            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?,
+            Ok(entries) => {
+                entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };

@@ -235,7 +235,8 @@ impl Attribution {
         if current == FREE {
             return None;
         }
-        let spans = offset_of!(TaskEntry, spans) + TaskEntry::span_index(current) * size_of::<Span>();
+        let spans =
+            offset_of!(TaskEntry, spans) + TaskEntry::span_index(current) * size_of::<Span>();
         let job: u64 = self.entries.part(index, spans + offset_of!(Span, job))?;
         if !is_wanted(job) {
             return None;

@@ -38,10 +38,12 @@ impl Attribution {
     /// What was lost since then, by cause.
     pub fn lost_since(&self, before: &Lost) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let causes = causes(before);
-        causes.into_iter().zip(self::causes(&self.lost())).filter_map(|((name, before), (_, now))| {
-            let lost = now.saturating_sub(before);
-            (lost > 0).then_some((name, lost))
-        })
+        causes.into_iter().zip(self::causes(&self.lost())).filter_map(
+            |((name, before), (_, now))| {
+                let lost = now.saturating_sub(before);
+                (lost > 0).then_some((name, lost))
+            },
+        )
     }
 }
 

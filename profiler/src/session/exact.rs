@@ -114,13 +114,15 @@ impl Meter for Exact {
     fn attach(&mut self, pid: u32) -> Result<(), AttachError> {
         check_process(pid)?;
         self.began = Instant::now();
-        self.attribution.tag_process(pid, self.job, TagMode::Count).map(drop).map_err(|error| match error {
-            TagError::Gone if check_process(pid).is_ok() => AttachError::Other(
-                pid,
-                "this kernel shows it to no iterator; --source procfs can sample it".to_owned(),
-            ),
-            TagError::Gone | TagError::Ending => AttachError::NoProcess(pid),
-            error => AttachError::Other(pid, error.to_string()),
+        self.attribution.tag_process(pid, self.job, TagMode::Count).map(drop).map_err(|error| {
+            match error {
+                TagError::Gone if check_process(pid).is_ok() => AttachError::Other(
+                    pid,
+                    "this kernel shows it to no iterator; --source procfs can sample it".to_owned(),
+                ),
+                TagError::Gone | TagError::Ending => AttachError::NoProcess(pid),
+                error => AttachError::Other(pid, error.to_string()),
+            }
         })
     }
 

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use profiler_common::TagMode;
 use profiler::kernel::{Attribution, Capacity, Snapshot};
+use profiler_common::TagMode;
 use profiler_tests::bench::median;
 use profiler_tests::binaries;
 

@@ -179,9 +179,8 @@ pub(super) fn known_by(kernel: &btf::Btf, is_attached: impl Fn(&str) -> bool) ->
     let mut known = Known::default();
     for group in GROUPS {
         let ways = group.way(kernel);
-        let is_complete = |way: &&[Hook]| {
-            way.iter().all(|hook| !hook.is_needed() || is_attached(hook.name()))
-        };
+        let is_complete =
+            |way: &&[Hook]| way.iter().all(|hook| !hook.is_needed() || is_attached(hook.name()));
         if let Some(way) = ways.filter(is_complete) {
             note(&mut known, group, way);
         }
