@@ -128,11 +128,15 @@ pub struct TaskEntry {
     pub process_start_boottime_ns: u64,
     /// The name that the task has now.
     pub comm: Comm,
-    /// Its job now, and its job before or after that.
-    pub spans: [Span; 2],
+    /// Lets what each switch writes begin a cache line.
+    pub padding: u64,
     /// Its accounting.
     pub progress: Progress,
+    /// Its job now, and its job before or after that.
+    pub spans: [Span; 2],
 }
+
+const _: () = assert!(core::mem::offset_of!(TaskEntry, progress) == 64);
 
 impl TaskEntry {
     /// The index in `spans` that `current` stands for.
