@@ -2,16 +2,20 @@
 
 use crate::counters::DeviceUse;
 
-/// Binary logarithm of the length of the `REQUESTS` table.
+/// Binary logarithm of the length of the `REQUESTS` array.
 pub const REQUESTS_BITS: u32 = 13;
-/// Binary logarithm of the length of the `DEVICES` table.
+/// Binary logarithm of the length of each CPU's part of the `DEVICES` array.
 pub const DEVICES_BITS: u32 = 8;
 
-/// Element of the `REQUESTS` table: a request under way.
+/// Element of the `REQUESTS` array: a request that a task of a job started, and who did, when.
+///
+/// A kernel has a fixed set of requests and uses them again and again, so an element stays with its
+/// request when that completes.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOwner {
-    /// Address of the kernel's `struct request`; 0 while the element is free.
+    /// Address of the kernel's `struct request`, with [`UNDER_WAY`] added while it is; 0 while the
+    /// element has not been used.
     pub request: u64,
     /// [`JobRef`](crate::JobRef) of the job whose task started it.
     pub job: u64,
@@ -20,14 +24,11 @@ pub struct RequestOwner {
     /// `start_boottime` of the task that started it.
     pub task_start_boottime_ns: u64,
     /// Thread id of that task.
-    pub tid: u32,
-    /// Index into the `ENTRIES` array.
-    pub entry: u32,
-    /// Index into the `CONNECTORS` array.
-    pub connector: u32,
-    /// The disk: major and minor number, as [`device`] puts them together.
-    pub device: u32,
+    pub tid: u64,
 }
+
+/// Mark of a request that was started and has not completed; addresses are even.
+pub const UNDER_WAY: u64 = 1;
 
 /// Major and minor number of a disk in one, as `dev_t` in the kernel.
 #[must_use]
@@ -36,7 +37,8 @@ pub const fn device(major: u32, minor: u32) -> u32 {
     major << 20 | minor
 }
 
-/// Element of the `DEVICES` table, which user space maps: what a disk did for jobs.
+/// Element of the `DEVICES` array, which user space maps: what a disk did for jobs that ran on one
+/// CPU. Each CPU has a part of its own, so that none waits for another's.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeviceTotal {

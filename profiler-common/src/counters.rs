@@ -104,9 +104,17 @@ pub struct Observed {
     pub local_rx_bytes: u64,
     /// Sent on `AF_UNIX` sockets.
     pub local_tx_bytes: u64,
+    /// Bytes that were read at leaf devices.
+    pub device_read_bytes: u64,
+    /// Bytes that were written there.
+    pub device_write_bytes: u64,
+    /// Read requests there.
+    pub device_read_ops: u64,
+    /// Write requests there.
+    pub device_write_ops: u64,
 }
 
-/// Requests at leaf devices.
+/// Requests at a leaf device.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceUse {
@@ -145,6 +153,10 @@ macro_rules! each_observed {
             net_tx_ops,
             local_rx_bytes,
             local_tx_bytes,
+            device_read_bytes,
+            device_write_bytes,
+            device_read_ops,
+            device_write_ops,
         )
     };
 }
@@ -194,9 +206,9 @@ impl Spent {
 impl DeviceUse {
     /// Adds other requests.
     pub fn add(&mut self, other: &Self) {
-        self.read_bytes += other.read_bytes;
-        self.write_bytes += other.write_bytes;
-        self.read_ops += other.read_ops;
-        self.write_ops += other.write_ops;
+        self.read_bytes = self.read_bytes.wrapping_add(other.read_bytes);
+        self.write_bytes = self.write_bytes.wrapping_add(other.write_bytes);
+        self.read_ops = self.read_ops.wrapping_add(other.read_ops);
+        self.write_ops = self.write_ops.wrapping_add(other.write_ops);
     }
 }

@@ -1,6 +1,6 @@
 //! Messages in the ring buffer. Only rare events go there: a task's end.
 
-use crate::counters::{DeviceUse, Spent};
+use crate::counters::Spent;
 use crate::memory::MemoryUse;
 use crate::task::Comm;
 
@@ -28,8 +28,6 @@ pub struct TaskEnded {
     pub comm: Comm,
     /// Everything it spent under the job.
     pub spent: Spent,
-    /// Requests at leaf devices that it started and that completed before its end.
-    pub device: DeviceUse,
     /// Address spaces of which it was the last user.
     pub memory: MemoryUse,
 }

@@ -12,6 +12,10 @@ macro_rules! kernel_fields {
     ($then:ident) => {
         $then! {
             ARRAY_PER_CPU: "bpf_array" "pptrs",
+            BDEV_DISK: "block_device" "bd_disk",
+            BIO_BDEV: "bio" "bi_bdev",
+            BIO_BYTES: "bio" "bi_iter.bi_size",
+            BIO_FLAGS: "bio" "bi_opf",
             DISK_MAJOR: "gendisk" "major",
             DISK_MINOR: "gendisk" "first_minor",
             MM_ANONYMOUS: "mm_struct" "rss_stat[1].count",

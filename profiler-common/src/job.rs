@@ -1,6 +1,6 @@
 //! Jobs and connectors: where the figures of tasks that ended add up.
 
-use crate::counters::{DeviceUse, Spent};
+use crate::counters::Spent;
 use crate::latency::{BUCKETS, Histogram};
 use crate::memory::Held;
 
@@ -70,11 +70,9 @@ pub struct JobEntry {
     pub total: Total,
     /// Memory that its address spaces hold.
     pub held: Held,
-    /// Requests at leaf devices that tasks of the job started.
-    pub device: DeviceUse,
-    /// The slowest of them, in microseconds.
+    /// The slowest request at a leaf device that a task of the job started, in microseconds.
     pub device_latency_max_us: u64,
-    /// How long they took.
+    /// How long these took.
     pub device_latency: Histogram,
 }
 
@@ -88,7 +86,6 @@ impl JobEntry {
             last_generation,
             total: Total::default(),
             held: Held::default(),
-            device: DeviceUse::default(),
             device_latency_max_us: 0,
             device_latency: [0; BUCKETS],
         }

@@ -27,12 +27,9 @@ pub struct Lost {
     pub address_spaces_unlisted: u64,
     /// Devices for which the table had no place: missing from the account of devices, not from jobs.
     pub devices_unlisted: u64,
-    /// Block requests whose owner could not be noted, the map being full: charged to nobody.
-    pub requests_unowned: u64,
-    /// Block requests whose completion nobody saw: charged to nobody.
-    pub requests_unseen: u64,
-    /// Block requests that completed after their job's slot went to another job.
-    pub requests_of_reused_slot: u64,
+    /// Block requests whose completion nobody saw, or which were too many under way at once: missing
+    /// from the latencies, and from nothing else.
+    pub requests_untimed: u64,
 }
 
 /// What `tag_task` does with the tasks that it visits.

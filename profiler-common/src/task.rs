@@ -1,6 +1,6 @@
 //! A thread under a job: its tag, which only eBPF sees, and its entry, which user space maps.
 
-use crate::counters::{Counters, DeviceUse, Observed};
+use crate::counters::{Counters, Observed};
 use crate::memory::MemoryUse;
 use crate::quota::Throttled;
 
@@ -68,9 +68,6 @@ pub struct Progress {
     pub slept: u64,
     /// What the programs saw since the task joined its first job.
     pub observed: Observed,
-    /// Requests at leaf devices that the task started. For its own list only: the job gets each
-    /// when it completes, which may be after the task's end.
-    pub device: DeviceUse,
     /// Address of its address space, 0 if that is not counted, or [`SHARED_MEMORY`].
     pub mm: u64,
     /// Address spaces of which it was the last user.

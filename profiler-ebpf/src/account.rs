@@ -203,7 +203,6 @@ fn report(task: Task, tag: &mut TaskTag, life_ns: u64, is_last: bool) {
         // SAFETY: inside all three.
         unsafe { to.add(figure).write(grown(base, now, figure)) };
     }
-    event.device = progress.device;
     event.memory = progress.memory;
     slot.submit(if is_last { BPF_RB_FORCE_WAKEUP } else { wake_flag() });
 }

@@ -134,20 +134,51 @@ impl Request {
     /// What it does: `REQ_OP_…`.
     #[inline(always)]
     pub fn operation(self) -> u32 {
-        /// `REQ_OP_MASK` of the kernel's `blk_types.h`.
-        const MASK: u32 = 0xff;
-        read::<u32>(self.0, &REQUEST_FLAGS).unwrap_or(0) & MASK
+        read::<u32>(self.0, &REQUEST_FLAGS).unwrap_or(0) & OPERATION
     }
 
-    /// Major and minor number of the disk.
+    /// Major and minor number of the disk; both 0 where it has none.
     #[inline(always)]
-    pub fn disk(self) -> Option<(u32, u32)> {
-        let queue = read(self.0, &REQUEST_QUEUE)?;
-        let disk: *const Opaque = read(queue, &QUEUE_DISK)?;
-        if disk.is_null() {
-            return None;
+    pub fn disk(self) -> (u32, u32) {
+        numbers_of(read(self.0, &REQUEST_QUEUE).and_then(|queue| read(queue, &QUEUE_DISK)))
+    }
+}
+
+/// A `struct bio`: a part of a request, as its submitter made it.
+#[derive(Clone, Copy)]
+pub struct Bio(pub *const Opaque);
+
+impl Bio {
+    /// Bytes that are to be done.
+    #[inline(always)]
+    pub fn bytes(self) -> u32 {
+        read(self.0, &BIO_BYTES).unwrap_or(0)
+    }
+
+    /// What it does: `REQ_OP_…`.
+    #[inline(always)]
+    pub fn operation(self) -> u32 {
+        read::<u32>(self.0, &BIO_FLAGS).unwrap_or(0) & OPERATION
+    }
+
+    /// Major and minor number of the whole disk; both 0 where it has none.
+    #[inline(always)]
+    pub fn disk(self) -> (u32, u32) {
+        numbers_of(read(self.0, &BIO_BDEV).and_then(|device| read(device, &BDEV_DISK)))
+    }
+}
+
+/// `REQ_OP_MASK` of the kernel's `blk_types.h`.
+const OPERATION: u32 = 0xff;
+
+/// Major and minor number of a `struct gendisk`; both 0 where there is none.
+#[inline(always)]
+fn numbers_of(disk: Option<*const Opaque>) -> (u32, u32) {
+    match disk {
+        Some(disk) if !disk.is_null() => {
+            (read(disk, &DISK_MAJOR).unwrap_or(0), read(disk, &DISK_MINOR).unwrap_or(0))
         }
-        Some((read(disk, &DISK_MAJOR)?, read(disk, &DISK_MINOR)?))
+        _ => (0, 0),
     }
 }
 

@@ -15,6 +15,7 @@ mod maps;
 mod memory;
 mod probe;
 mod quota;
+mod request;
 mod table;
 mod task;
 

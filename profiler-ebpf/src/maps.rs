@@ -12,8 +12,8 @@ use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
 use profiler_common::memory::MEMORY_BITS;
 use profiler_common::{
-    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Name, Pending, RequestOwner, SessionState, TagRequest,
-    TaskEntry, TaskTag, Total,
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Name, Pending, RequestOwner,
+    SessionState, TagRequest, TaskEntry, TaskTag, Total,
 };
 
 use crate::table::Keyed;
@@ -60,13 +60,12 @@ pub static REQUEST: Array<TagRequest> = Array::with_max_entries(1, BPF_F_MMAPABL
 pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Block requests under way that tasks of jobs started, by address. Written and read by the block
-/// programs; the agent looks what is left at the end. Full: the request is charged to nobody and shows in `Lost::requests_unowned`.
+/// programs. Full: the request's latency is missing and shows in `Lost::requests_untimed`.
 #[map]
-pub static REQUESTS: Array<RequestOwner> =
-    Array::with_max_entries(1 << REQUESTS_BITS, BPF_F_MMAPABLE);
+pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1 << REQUESTS_BITS, 0);
 
-/// What each disk did for jobs. Written by `block_rq_complete`, read by the agent. Full: the disk
-/// is missing from the account of devices; jobs are charged all the same.
+/// What each disk did for jobs, by CPU. Written by the block programs, read by the agent. Full: the
+/// disk is missing from the account of devices; jobs are charged all the same.
 #[map]
 pub static DEVICES: Array<DeviceTotal> = Array::with_max_entries(1 << DEVICES_BITS, BPF_F_MMAPABLE);
 
@@ -80,12 +79,8 @@ pub static MEMORY: Array<AddressSpace> = Array::with_max_entries(1 << MEMORY_BIT
 #[map]
 pub static PENDING: PerCpuArray<Pending> = PerCpuArray::with_max_entries(1 << MEMORY_BITS, 0);
 
-// SAFETY: all begin with their key.
+// SAFETY: it begins with its key.
 unsafe impl Keyed for AddressSpace {}
-// SAFETY: as above.
-unsafe impl Keyed for RequestOwner {}
-// SAFETY: as above.
-unsafe impl Keyed for DeviceTotal {}
 
 /// Task storage: the tag of each task under a job. The kernel frees it with the task.
 #[unsafe(link_section = ".maps")]

@@ -27,7 +27,7 @@ pub fn find<T: Keyed>(table: &Array<T>, bits: u32, key: u64) -> Option<*mut T> {
 #[inline(always)]
 pub fn find_at<T: Keyed>(table: &Array<T>, bits: u32, key: u64) -> Option<(u32, *mut T)> {
     for place in 0..PLACES {
-        let index = index(bits, key, place);
+        let index = place_of(bits, key, place);
         let element = table.get_ptr_mut(index)?;
         // SAFETY: an aligned field of a map value. Volatile: other CPUs write it.
         if unsafe { element.cast::<u64>().read_volatile() } == key {
@@ -45,7 +45,7 @@ pub fn find_or_take<T: Keyed>(table: &Array<T>, bits: u32, key: u64) -> Option<*
         return Some(element);
     }
     for place in 0..PLACES {
-        let element = table.get_ptr_mut(index(bits, key, place))?;
+        let element = table.get_ptr_mut(place_of(bits, key, place))?;
         // SAFETY: an aligned field of a map value.
         let before = unsafe { atomic::compare_exchange(element.cast(), 0, key) };
         if before == 0 || before == key {
@@ -62,8 +62,9 @@ pub fn give_back<T: Keyed>(element: *mut T) {
     unsafe { atomic::exchange(element.cast(), 0) };
 }
 
+/// The index of one of the elements in which a key may lie.
 #[inline(always)]
-fn index(bits: u32, key: u64, place: u32) -> u32 {
+pub fn place_of(bits: u32, key: u64, place: u32) -> u32 {
     /// 2^64 by the golden ratio: spreads keys that differ in few bits, as addresses do.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let first = (key.wrapping_mul(SPREAD) >> (64 - bits)) as u32;

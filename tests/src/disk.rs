@@ -20,6 +20,7 @@ pub struct Disk {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Done {
     pub read_ops: u64,
+    pub read_merges: u64,
     pub read_bytes: u64,
     pub write_ops: u64,
     pub write_bytes: u64,
@@ -72,6 +73,7 @@ impl Disk {
             let words: Vec<u64> =
                 text.split_whitespace().map(|word| word.parse().expect("a number")).collect();
             all.read_ops += words[0];
+            all.read_merges += words[1];
             all.read_bytes += words[2] * 512;
             all.write_ops += words[4];
             all.write_bytes += words[6] * 512;
@@ -86,6 +88,7 @@ impl Done {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             read_ops: self.read_ops - before.read_ops,
+            read_merges: self.read_merges - before.read_merges,
             read_bytes: self.read_bytes - before.read_bytes,
             write_ops: self.write_ops - before.write_ops,
             write_bytes: self.write_bytes - before.write_bytes,

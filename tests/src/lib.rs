@@ -28,6 +28,7 @@ pub mod compare;
 pub mod counted;
 pub mod disk;
 pub mod hand;
+pub mod loop_device;
 pub mod quota;
 pub mod record;
 pub mod run;

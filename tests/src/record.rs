@@ -89,16 +89,16 @@ impl Session {
 }
 
 impl Usage {
-    /// Whether nothing was lost: the field is absent, null, or an empty list or map. Block requests
-    /// whose completion nobody saw concern the figures of devices alone, which `devices.rs` tests;
-    /// any command that reads a file may have one, on a kernel that leaves completions out.
+    /// Whether no figure lost anything: the field is absent, null, or an empty list or map. A block
+    /// request whose completion nobody saw is missing from the latencies alone, and any command that
+    /// reads a file may have one, on a host that keeps programs away from some process.
     pub fn is_complete(&self) -> bool {
         match &self.lost {
             Value::Null => true,
             Value::Array(list) => list.is_empty(),
             Value::Object(map) => map
                 .iter()
-                .all(|(cause, count)| cause == "requests_unseen" || count == &Value::from(0)),
+                .all(|(cause, count)| cause == "requests_untimed" || count == &Value::from(0)),
             _ => false,
         }
     }

@@ -1,17 +1,11 @@
 //! Requests at block devices: bytes to the byte, never twice, and never more than the disk did.
-//! Where the kernel does not let a program see a request's end, that is said and never silent.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use profiler_tests::disk::{Disk, Done};
 use profiler_tests::run::{Finished, Run};
 use profiler_tests::{require_bpf, scale, skip};
-
-/// How often a run in which the kernel did not show every request is tried again.
-const TRIES: usize = 10;
 
 /// Kernels before 6.5 show a request's start to functions only, and may not let programs at them.
 fn is_start_traced() -> bool {
@@ -53,39 +47,29 @@ fn read_by_kernel(run: &Finished) -> u64 {
     run.finals().values().map(|figures| figures.read_bytes.expect("read_bytes")).sum()
 }
 
-/// Runs until no request was missed; then the bytes are those that the program moved. In the runs
-/// before, what is missing was announced.
+/// Runs once; the bytes are those that the program moved.
 ///
 /// For reading it is what the kernel charged the program, which may hold a few blocks more: the
 /// file system's own notes about where the file is.
 fn assert_bytes(disk: &Disk, how: &[&str], name: &str) -> Result<(Finished, Done), String> {
     let operation = name.strip_suffix("_bytes").expect("a figure of bytes").to_owned() + "_ops";
-    for _ in 0..TRIES {
-        let file = disk.cold_file("file", mib());
-        let before = disk.done();
-        let run = files(how, &file, mib());
-        let done = disk.done().since(&before);
-        if let Some(why) = run.excuse() {
-            return Err(why);
-        }
-        let (got, mut truth) = (figure(&run, name), run.counted("bytes"));
-        if name == "device_read_bytes" {
-            let charged = read_by_kernel(&run);
-            assert!((truth..truth + (1 << 20)).contains(&charged), "{charged} of {truth} bytes");
-            truth = charged;
-        }
-        let unseen = run.session().usage.lost("requests_unseen");
-        assert!(got <= truth, "{name}: {got} of {truth}, unseen {unseen}");
-        let missing = truth - got;
-        assert_eq!(missing > 0, unseen > 0, "{missing} bytes missing, {unseen} requests unseen");
-        if unseen == 0 {
-            assert_eq!(got, truth, "{name}");
-            assert!(figure(&run, &operation) > 0, "{operation}");
-            assert!(run.session().usage.is_complete(), "lost: {}", run.session().usage.lost);
-            return Ok((run, done));
-        }
+    let file = disk.cold_file("file", mib());
+    let before = disk.done();
+    let run = files(how, &file, mib());
+    let done = disk.done().since(&before);
+    if let Some(why) = run.excuse() {
+        return Err(why);
     }
-    panic!("requests unseen in each of {TRIES} runs");
+    let (got, mut truth) = (figure(&run, name), run.counted("bytes"));
+    if name == "device_read_bytes" {
+        let charged = read_by_kernel(&run);
+        assert!((truth..truth + (1 << 20)).contains(&charged), "{charged} of {truth} bytes");
+        truth = charged;
+    }
+    assert_eq!(got, truth, "{name} of {how:?}");
+    assert!(figure(&run, &operation) > 0, "{operation}");
+    assert!(run.session().usage.is_complete(), "lost: {}", run.session().usage.lost);
+    Ok((run, done))
 }
 
 macro_rules! or_skip {
@@ -136,6 +120,22 @@ fn reading_by_io_uring_is_counted_at_the_device_to_the_byte() {
 }
 
 #[test]
+fn requests_that_the_kernel_merges_are_counted_as_it_counts_them() {
+    require_bpf!();
+    let disk = on_disk!();
+    let (run, done) = or_skip!(assert_bytes(&disk, &["neighbours"], "device_read_bytes"));
+    if done.read_merges == 0 {
+        skip!("this disk merges no requests");
+    }
+    let (ops, pages) = (figure(&run, "device_read_ops"), run.counted("bytes") / 4096);
+    assert!(ops <= done.read_ops, "{ops} requests, but the disk had {}", done.read_ops);
+    assert!(ops < pages, "{ops} requests for {pages} pages: none was merged");
+    let threads = &run.session().threads;
+    let sum: u64 = threads.iter().filter_map(|thread| thread.usage.figure("device_read_ops")).sum();
+    assert_eq!(sum, ops, "the threads add up");
+}
+
+#[test]
 fn the_threads_add_up_to_the_whole_at_the_device() {
     require_bpf!();
     let disk = on_disk!();
@@ -182,68 +182,6 @@ fn a_command_that_touches_no_disk_has_no_requests() {
     assert_eq!(figure(&run, "device_write_bytes"), 0, "device_write_bytes");
 }
 
-/// A loop device over a file, gone when this is dropped.
-struct Loop {
-    path: PathBuf,
-    _device: File,
-}
-
-const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4c82;
-const LOOP_CONFIGURE: libc::c_ulong = 0x4c0a;
-const LO_FLAGS_READ_ONLY: u32 = 1;
-const LO_FLAGS_AUTOCLEAR: u32 = 4;
-/// Size of the kernel's `struct loop_config`, and where `lo_flags` is in it.
-const LOOP_CONFIG: usize = 304;
-const LO_FLAGS: usize = 8 + 52;
-
-impl Loop {
-    fn over(file: &Path) -> io::Result<Self> {
-        let control = File::open("/dev/loop-control")?;
-        let file: OwnedFd = File::open(file)?.into();
-        // SAFETY: takes no argument.
-        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
-        if number < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let path = PathBuf::from(format!("/dev/loop{number}"));
-        let device = File::open(&path)?;
-        let mut config = [0_u8; LOOP_CONFIG];
-        config[..4].copy_from_slice(&file.as_raw_fd().to_ne_bytes());
-        let flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
-        config[LO_FLAGS..LO_FLAGS + 4].copy_from_slice(&flags.to_ne_bytes());
-        // SAFETY: a `struct loop_config` of its true size, which lives past the call.
-        let done =
-            unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, config.as_mut_ptr()) };
-        if done != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self { path, _device: device })
-    }
-}
-
-#[test]
-fn what_is_read_through_a_stack_of_devices_is_not_counted_twice() {
-    require_bpf!();
-    let disk = on_disk!();
-    let mib = scale(256, 16) as usize;
-    let file = disk.cold_file("image", mib);
-    let device = match Loop::over(&file) {
-        Ok(device) => device,
-        Err(error) => skip!("no loop device: {error}"),
-    };
-    let before = disk.done();
-    let run = files(&["direct-read"], &device.path, mib);
-    let done = disk.done().since(&before);
-    let (bytes, ops) = (figure(&run, "device_read_bytes"), figure(&run, "device_read_ops"));
-    assert!(bytes <= run.counted("bytes"), "{bytes} bytes at devices, for {mib} MiB read");
-    assert!(bytes <= done.read_bytes, "{bytes} bytes, but the disk moved {}", done.read_bytes);
-    assert!(ops <= done.read_ops, "{ops} requests, but the disk had {}", done.read_ops);
-    // The kernel charges the reader with what it asked the loop device for.
-    let read = run.session().usage.figures.read_bytes.expect("read_bytes");
-    let least = run.counted("bytes");
-    assert!((least..least + (1 << 20)).contains(&read), "read_bytes: expected {least}, got {read}");
-}
-
 #[test]
 fn two_runs_at_once_have_no_more_than_the_disk_did() {
     require_bpf!();
@@ -263,9 +201,6 @@ fn two_runs_at_once_have_no_more_than_the_disk_did() {
     let sum: u64 = runs.iter().map(|run| figure(run, "device_read_bytes")).sum();
     assert!(sum <= done.read_bytes, "{sum} bytes, but the disk moved {}", done.read_bytes);
     for run in runs {
-        let (got, truth) = (figure(&run, "device_read_bytes"), read_by_kernel(&run));
-        let unseen = run.session().usage.lost("requests_unseen");
-        assert!(got <= truth, "one run has another's bytes: {got} of {truth}");
-        assert_eq!(got < truth, unseen > 0, "{got} of {truth}, {unseen} requests unseen");
+        assert_eq!(figure(&run, "device_read_bytes"), read_by_kernel(&run), "each has its own");
     }
 }

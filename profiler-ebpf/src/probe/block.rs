@@ -1,24 +1,29 @@
 //! Block requests: bytes, operations and latency per job, at the devices that really do the work.
 //!
-//! A request is noted under its address when a task of a job starts it, in the task's context, and
-//! counted when it completes, in interrupt context, where the current task means nothing. Hooks on
-//! requests, not on bios, see stacked devices only once: device-mapper and md pass bios on. The two
-//! stacked drivers that do use requests, loop and request-based device-mapper, are left out.
+//! All is charged in the context of the task that asks for it: a request when it starts, and what is
+//! merged into a request that is there already, to whoever adds it. So each job has its own bytes,
+//! whoever's request they travel in, and operations are those that the device gets to see. A request
+//! completes in interrupt context, where the current task means nothing, and on some hosts unseen;
+//! that moment gives the latency alone. For it, who started a request is noted under its address.
+//!
+//! Hooks on requests, not on bios, see stacked devices only once: device-mapper and md pass bios on.
+//! The two stacked drivers that do use requests, loop and request-based device-mapper, are left out.
 
 use aya_ebpf::Global;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
-use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS, device};
-use profiler_common::latency::bucket;
-use profiler_common::task::FREE;
-use profiler_common::{DeviceUse, JobEntry, JobRef, RequestOwner, TagState, TaskTag};
+use profiler_common::block::{DEVICES_BITS, device};
+use profiler_common::latency::{bucket, microseconds};
+use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, TagState};
 
 use crate::atomic;
-use crate::field::{Opaque, Request, Task};
-use crate::maps::{DEVICES, JOBS, REQUESTS};
-use crate::table::{find, find_or_take, give_back};
-use crate::task::{accounting_of, entry_of, lost, tag_of};
+use crate::field::{Bio, Request, Task};
+use crate::maps::{CONNECTORS, DEVICES, JOBS};
+use crate::request;
+use crate::table::place_of;
+use crate::task::{accounting_of, lost, tag_of};
 
 /// Major number of loop devices, whose I/O shows again at the device under their file.
 const LOOP_MAJOR: u32 = 7;
@@ -27,10 +32,36 @@ const LOOP_MAJOR: u32 = 7;
 pub static DEVICE_MAPPER_MAJOR: Global<u32> = Global::new(0);
 
 /// `REQ_OP_READ`, `REQ_OP_WRITE` and `REQ_OP_WRITE_ZEROES` of the kernel's `blk_types.h`; the rest
-/// (flush, discard, zone management) moves no data.
+/// (discard, zone management) moves no data.
 const READ: u32 = 0;
 const WRITE: u32 = 1;
 const WRITE_ZEROES: u32 = 9;
+
+/// What a device is asked to do.
+#[derive(Clone, Copy)]
+struct Work {
+    is_write: bool,
+    bytes: u64,
+    /// Requests that it is: none for a part of somebody's, all ones to take one back.
+    ops: u64,
+    device: u32,
+}
+
+impl Work {
+    /// Nothing if it moves no data, or at a device that is stacked on another one.
+    #[inline(always)]
+    fn of(operation: u32, bytes: u32, ops: u64, (major, minor): (u32, u32)) -> Option<Self> {
+        let is_write = operation != READ;
+        if is_write && operation != WRITE && operation != WRITE_ZEROES {
+            return None;
+        }
+        let is_stacked = major == LOOP_MAJOR || major == DEVICE_MAPPER_MAJOR.load();
+        if major == 0 || is_stacked {
+            return None;
+        }
+        Some(Self { is_write, bytes: u64::from(bytes), ops, device: device(major, minor) })
+    }
+}
 
 /// `tp_btf/block_io_start(rq)`.
 #[btf_tracepoint(function = "block_io_start")]
@@ -49,126 +80,207 @@ pub fn __blk_account_io_start(ctx: FEntryContext) -> i32 {
 #[inline(always)]
 fn start(request: Request) {
     let (task, key) = (Task::current(), request.address());
-    if let Some(owner) = find(&REQUESTS, REQUESTS_BITS, key) {
-        // The address is used again: the request before must have completed without our seeing it.
-        lost(|session| &raw mut session.lost.requests_unseen);
-        give_back(owner);
-    }
-    let Some((tag, device)) = charged_to(task, request) else { return };
-    let entry = tag.entry;
-    let span = accounting_of(tag).0;
-    if span.job == 0 {
-        return;
-    }
-    let Some(owner) = find_or_take(&REQUESTS, REQUESTS_BITS, key) else {
-        lost(|session| &raw mut session.lost.requests_unowned);
+    let Some((job, observed, work)) = charged_to(task, request) else {
+        if let Some(before) = request::find(key) {
+            // Used again: the request that it was must have completed without our seeing it.
+            lost(|session| &raw mut session.lost.requests_untimed);
+            request::give_back(before);
+        }
         return;
     };
-    // SAFETY: an element of the array that is ours until the request completes.
-    let owner = unsafe { &mut *owner };
-    owner.job = span.job;
+    charge_device(&work);
+    charge(observed, &work);
+    let (owner, is_new) = request::take(key);
+    if !is_new {
+        lost(|session| &raw mut session.lost.requests_untimed);
+    }
+    let Some(owner) = owner else { return };
+    owner.job = job;
     // SAFETY: no arguments. The request's own time stamp is set later on some kernels.
     owner.started_ns = unsafe { bpf_ktime_get_ns() };
     owner.task_start_boottime_ns = task.start_boottime_ns();
-    owner.tid = task.tid();
-    owner.entry = entry;
-    owner.connector = span.connector;
-    owner.device = device;
+    owner.tid = u64::from(task.tid());
 }
 
-/// The tag of a task that the request is charged to, with the device; nothing for tasks of no job
-/// and for stacked devices.
+/// The job and the account of a task that counts, with what its request does.
 #[inline(always)]
-fn charged_to(task: Task, request: Request) -> Option<(&'static mut TaskTag, u32)> {
-    let tag = tag_of(task)?;
-    let (major, minor) = request.disk()?;
-    let is_leaf = major != LOOP_MAJOR && major != DEVICE_MAPPER_MAJOR.load();
-    (tag.state == TagState::Counted as u64 && is_leaf).then_some((tag, device(major, minor)))
+fn charged_to(task: Task, request: Request) -> Option<(u64, &'static mut Observed, Work)> {
+    let (job, observed) = counted(task)?;
+    let work = Work::of(request.operation(), request.bytes(), 1, request.disk())?;
+    Some((job, observed, work))
 }
 
-/// `tp_btf/block_rq_merge(rq)`: it becomes part of another request, to whose owner it counts.
+/// `tp_btf/block_bio_backmerge(bio)`: it becomes the end of a request that is there already.
+#[btf_tracepoint(function = "block_bio_backmerge")]
+pub fn block_bio_backmerge(ctx: BtfTracePointContext) -> i32 {
+    join(Bio(ctx.arg(0)));
+    0
+}
+
+/// `tp_btf/block_bio_frontmerge(bio)`: it becomes the begin of one.
+#[btf_tracepoint(function = "block_bio_frontmerge")]
+pub fn block_bio_frontmerge(ctx: BtfTracePointContext) -> i32 {
+    join(Bio(ctx.arg(0)));
+    0
+}
+
+#[inline(always)]
+fn join(bio: Bio) {
+    if let Some((_, observed)) = counted(Task::current())
+        && let Some(work) = Work::of(bio.operation(), bio.bytes(), 0, bio.disk())
+    {
+        charge_device(&work);
+        charge(observed, &work);
+    }
+}
+
+/// `tp_btf/block_rq_merge(rq)`: a request that was started becomes part of another one. Its bytes
+/// stay with who started it; the device sees one request less.
 #[btf_tracepoint(function = "block_rq_merge")]
 pub fn block_rq_merge(ctx: BtfTracePointContext) -> i32 {
-    if let Some(owner) = find(&REQUESTS, REQUESTS_BITS, Request(ctx.arg(0)).address()) {
-        give_back(owner);
+    let request = Request(ctx.arg(0));
+    let Some(owner) = request::find(request.address()) else { return 0 };
+    if let Some(work) = Work::of(request.operation(), 0, u64::MAX, request.disk()) {
+        charge_device(&work);
+        take_back(owner, &work);
     }
+    request::give_back(owner);
     0
+}
+
+/// Takes an operation back from who started it, which mostly is the current task, as it hands the disk
+/// what it has gathered. Nobody else may write a task's account: otherwise it goes off the job's sums.
+#[inline(always)]
+fn take_back(owner: &RequestOwner, work: &Work) {
+    let task = Task::current();
+    if u64::from(task.tid()) == owner.tid
+        && task.start_boottime_ns() == owner.task_start_boottime_ns
+    {
+        if let Some((_, observed)) = counted(task) {
+            charge(observed, work);
+        }
+    } else if let Some(job) = job_of(owner.job) {
+        charge_shared(&mut job.total.ended.observed, work);
+        if let Some(total) = CONNECTORS.get_ptr_mut(job.connector) {
+            // SAFETY: an element of the array.
+            charge_shared(unsafe { &mut (*total).ended.observed }, work);
+        }
+    }
 }
 
 /// `tp_btf/block_rq_complete(rq, error, bytes)`: all of a request, or a part of it.
 #[btf_tracepoint(function = "block_rq_complete")]
 pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
-    let request = Request(ctx.arg::<*const Opaque>(0));
-    let Some(place) = find(&REQUESTS, REQUESTS_BITS, request.address()) else { return 0 };
-    // SAFETY: an element of the array that is ours until we give it back.
-    let owner = unsafe { &*place };
-    let done: u32 = ctx.arg(2);
-    let is_last = done >= request.bytes();
-    complete(request, owner, done, is_last);
-    if is_last {
-        give_back(place);
+    let request = Request(ctx.arg(0));
+    let Some(owner) = request::find(request.address()) else { return 0 };
+    if ctx.arg::<u32>(2) < request.bytes() {
+        return 0;
     }
+    if let Some(job) = job_of(owner.job) {
+        count_latency(job, owner.started_ns);
+    }
+    request::give_back(owner);
     0
 }
 
+/// The job of a task that counts, and the task's account.
 #[inline(always)]
-fn complete(request: Request, owner: &RequestOwner, bytes: u32, is_last: bool) {
-    let is_write = match request.operation() {
-        READ => false,
-        WRITE | WRITE_ZEROES => true,
-        _ => return,
-    };
-    let (bytes, ops) = (u64::from(bytes), u64::from(is_last));
-    let job = JobRef(owner.job);
-    let Some(entry) = JOBS.get_ptr_mut(job.slot()) else { return };
+fn counted(task: Task) -> Option<(u64, &'static mut Observed)> {
+    let tag = tag_of(task)?;
+    if tag.state != TagState::Counted as u64 {
+        return None;
+    }
+    let (span, progress) = accounting_of(tag);
+    // 0 between two jobs.
+    (span.job != 0).then_some((span.job, &mut progress.observed))
+}
+
+/// A job, if it still has its slot.
+#[inline(always)]
+fn job_of(job: u64) -> Option<&'static mut JobEntry> {
+    let entry = JOBS.get_ptr_mut(JobRef(job).slot())?;
     // SAFETY: an element of the array.
     let entry = unsafe { &mut *entry };
-    if entry.job != job.0 {
-        lost(|session| &raw mut session.lost.requests_of_reused_slot);
-        return;
-    }
-    add(&mut entry.device, is_write, bytes, ops);
-    if is_last {
-        count_latency(entry, owner.started_ns);
-    }
-    if let Some(device) = find_or_take(&DEVICES, DEVICES_BITS, u64::from(owner.device)) {
-        // SAFETY: an element of the array.
-        add(unsafe { &mut (*device).total }, is_write, bytes, ops);
-    } else {
+    (entry.job == job).then_some(entry)
+}
+
+#[inline(always)]
+fn charge_device(work: &Work) {
+    let Some(total) = device_here(u64::from(work.device)) else {
         lost(|session| &raw mut session.lost.devices_unlisted);
-    }
-    // The task's own list, if it still lives.
-    if let Some(task) = entry_of(owner.entry)
-        && task.current != FREE
-        && task.tid == owner.tid
-        && task.start_boottime_ns == owner.task_start_boottime_ns
-    {
-        add(&mut task.progress.device, is_write, bytes, ops);
-    }
-}
-
-#[inline(always)]
-fn add(to: &mut DeviceUse, is_write: bool, bytes: u64, ops: u64) {
-    let (sum, count) = if is_write {
-        (&raw mut to.write_bytes, &raw mut to.write_ops)
-    } else {
-        (&raw mut to.read_bytes, &raw mut to.read_ops)
+        return;
     };
-    // SAFETY: an aligned field of a map value.
-    unsafe { atomic::add(sum, bytes) };
-    // SAFETY: as above.
-    unsafe { atomic::add(count, ops) };
+    let (bytes, ops) = if work.is_write {
+        (&mut total.write_bytes, &mut total.write_ops)
+    } else {
+        (&mut total.read_bytes, &mut total.read_ops)
+    };
+    add(bytes, ops, work);
+}
+
+/// This CPU's account of a disk.
+#[inline(always)]
+fn device_here(device: u64) -> Option<&'static mut DeviceUse> {
+    /// Places that a disk may have. It keeps its place, so a free one ends the search.
+    const PLACES: u32 = 8;
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    for place in 0..PLACES {
+        let index = cpu << DEVICES_BITS | place_of(DEVICES_BITS, device, place);
+        // SAFETY: null or an element of the array, which lives as long as the program. Requests start
+        // in tasks, and the kernel does not preempt one while a program runs.
+        let total = unsafe { DEVICES.get_ptr_mut(index)?.as_mut() }?;
+        if total.device == 0 {
+            total.device = device;
+        }
+        if total.device == device {
+            return Some(&mut total.total);
+        }
+    }
+    None
+}
+
+/// Adds to the current task's account, which nobody else writes.
+#[inline(always)]
+fn charge(to: &mut Observed, work: &Work) {
+    let (bytes, ops) = sums(to, work);
+    add(bytes, ops, work);
 }
 
 #[inline(always)]
-fn count_latency(entry: &mut JobEntry, since_ns: u64) {
+fn add(bytes: &mut u64, ops: &mut u64, work: &Work) {
+    *bytes = bytes.wrapping_add(work.bytes);
+    *ops = ops.wrapping_add(work.ops);
+}
+
+/// Adds to an account that every CPU writes.
+#[inline(always)]
+fn charge_shared(to: &mut Observed, work: &Work) {
+    let (bytes, ops) = sums(to, work);
+    // SAFETY: an aligned field of a map value.
+    unsafe { atomic::add(bytes, work.bytes) };
+    // SAFETY: as above.
+    unsafe { atomic::add(ops, work.ops) };
+}
+
+#[inline(always)]
+fn sums<'a>(of: &'a mut Observed, work: &Work) -> (&'a mut u64, &'a mut u64) {
+    if work.is_write {
+        (&mut of.device_write_bytes, &mut of.device_write_ops)
+    } else {
+        (&mut of.device_read_bytes, &mut of.device_read_ops)
+    }
+}
+
+#[inline(always)]
+fn count_latency(job: &mut JobEntry, since_ns: u64) {
     // SAFETY: no arguments.
-    let us = unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns) / 1000;
+    let us = microseconds(unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns));
     // The compiler knows that the bucket exists, and would leave the check out; the verifier wants it.
-    if let Some(count) = entry.device_latency.get_mut(core::hint::black_box(bucket(us))) {
+    if let Some(count) = job.device_latency.get_mut(core::hint::black_box(bucket(us))) {
         // SAFETY: an aligned field of a map value.
         unsafe { atomic::add(count, 1) };
     }
     // SAFETY: as above.
-    unsafe { atomic::raise_to(&raw mut entry.device_latency_max_us, us) };
+    unsafe { atomic::raise_to(&raw mut job.device_latency_max_us, us) };
 }

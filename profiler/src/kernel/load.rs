@@ -10,9 +10,10 @@ use std::time::Duration;
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::{Iter, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
+use profiler_common::block::DEVICES_BITS;
 use profiler_common::{
-    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Lost, Name, RequestOwner,
-    SessionState, TagRequest, TaskEntry, Total,
+    AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Lost, Name, SessionState,
+    TagRequest, TaskEntry, Total,
 };
 
 use super::bpf::{program_info, recursion_misses};
@@ -114,7 +115,6 @@ pub struct Attribution {
     pub(super) ended: RingBuf<MapData>,
     pub(super) devices: MappedArray<DeviceTotal>,
     pub(super) memory: MappedArray<AddressSpace>,
-    pub(super) requests: MappedArray<RequestOwner>,
     pub(super) attached: Attached,
     /// Every program that is loaded, by name.
     pub(super) programs: BTreeMap<String, OwnedFd>,
@@ -175,7 +175,6 @@ impl Attribution {
             programs,
             devices: mapped(maps, "DEVICES")?,
             memory: mapped(maps, "MEMORY")?,
-            requests: mapped(maps, "REQUESTS")?,
             cpus: mapped(maps, "CPUS")?,
             entries: mapped(maps, "ENTRIES")?,
             jobs,
@@ -250,6 +249,7 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("FREE_ENTRIES", capacity.tasks)
         .map_max_entries("JOBS", capacity.jobs)
         .map_max_entries("LEASES", capacity.jobs)
+        .map_max_entries("DEVICES", cpus << DEVICES_BITS)
         .map_max_entries("CONNECTORS", capacity.connectors)
         .map_max_entries("NAMES", capacity.connectors)
         .map_max_entries("ENDED", capacity.ended_bytes);

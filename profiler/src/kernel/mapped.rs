@@ -49,7 +49,6 @@ plain!(
     profiler_common::Name,
     profiler_common::Observed,
     profiler_common::Progress,
-    profiler_common::RequestOwner,
     profiler_common::SessionState,
     profiler_common::Span,
     profiler_common::TagRequest,

@@ -4,7 +4,7 @@
 //! its entry, plus the slice of the at most one task per CPU that is on it. No system call is made
 //! per job or task; a few are per CPU that is busy with one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::{MaybeUninit, offset_of};
 
 use profiler_common::task::FREE;
@@ -52,9 +52,7 @@ pub struct JobSnapshot {
     pub processes: u64,
     /// What the tasks that ended spent; the live ones are in [`Snapshot::tasks`].
     pub ended: Spent,
-    /// Requests at leaf devices that its tasks started.
-    pub device: DeviceUse,
-    /// How long these took.
+    /// How long requests took that its tasks started at leaf devices.
     pub device_latency: LatencyHistogram,
     /// Memory that its address spaces hold.
     pub held: Held,
@@ -83,8 +81,6 @@ pub struct LiveTask {
     mm: u64,
     /// What it spent under the job so far, the slice that it is running included.
     pub spent: Spent,
-    /// Requests at leaf devices that it started.
-    pub device: DeviceUse,
     /// Address spaces of which it was the last user; see [`Attribution::add_live_memory`].
     pub memory: MemoryUse,
 }
@@ -156,20 +152,16 @@ impl Attribution {
         }
     }
 
-    /// Block requests of a job that have begun and not been seen to complete.
-    #[must_use]
-    pub fn requests_under_way(&self, job: JobRef) -> u64 {
-        let all = (0..self.requests.len()).filter_map(|index| self.requests.get(index));
-        all.filter(|owner| owner.request != 0 && owner.job == job.0).count() as u64
-    }
-
     /// What each disk did for jobs, under its major and minor number.
-    pub fn devices(&self) -> impl Iterator<Item = ((u32, u32), DeviceUse)> + '_ {
+    #[must_use]
+    pub fn devices(&self) -> BTreeMap<(u32, u32), DeviceUse> {
+        let mut devices: BTreeMap<_, DeviceUse> = BTreeMap::new();
         let used = (0..self.devices.len()).filter_map(|index| self.devices.get(index));
-        used.filter(|entry| entry.device != 0).map(|entry| {
+        for entry in used.filter(|entry| entry.device != 0) {
             let device = entry.device as u32;
-            ((device >> 20, device & 0xf_ffff), entry.total)
-        })
+            devices.entry((device >> 20, device & 0xf_ffff)).or_default().add(&entry.total);
+        }
+        devices
     }
 
     /// The sums over all tasks that ended under a connector, past jobs included, with its counts.
@@ -323,7 +315,6 @@ impl JobSnapshot {
             tasks_peak: total.tasks_peak,
             processes: total.processes,
             ended: total.ended,
-            device: entry.device,
             device_latency: LatencyHistogram {
                 counts: entry.device_latency,
                 max_us: entry.device_latency_max_us,
@@ -346,7 +337,6 @@ impl LiveTask {
             began_ns: span.began_ns,
             comm: task.comm,
             mm: progress.mm,
-            device: progress.device,
             memory: progress.memory,
             spent: Spent {
                 counters: progress.now.since(&span.base),

@@ -28,7 +28,7 @@ impl JobSnapshot {
             tasks: Some(self.tasks),
             tasks_peak: Some(self.tasks_peak),
             processes: Some(self.processes),
-            ..Usage::exact(&spent, &self.device, known)
+            ..Usage::exact(&spent, known)
         }
         .with_memory(MemoryFigures::of(&memory, period.wall_ns, known))
     }
@@ -48,7 +48,7 @@ impl Attribution {
 }
 
 /// Each cause of loss by its name in the record.
-const fn causes(lost: &Lost) -> [(&'static str, u64); 9] {
+const fn causes(lost: &Lost) -> [(&'static str, u64); 7] {
     [
         ("tasks_untagged", lost.tasks_untagged),
         ("tasks_unlisted", lost.tasks_unlisted),
@@ -56,8 +56,6 @@ const fn causes(lost: &Lost) -> [(&'static str, u64); 9] {
         ("tasks_of_reused_slot", lost.tasks_of_reused_slot),
         ("address_spaces_unlisted", lost.address_spaces_unlisted),
         ("devices_unlisted", lost.devices_unlisted),
-        ("requests_unowned", lost.requests_unowned),
-        ("requests_unseen", lost.requests_unseen),
-        ("requests_of_reused_slot", lost.requests_of_reused_slot),
+        ("requests_untimed", lost.requests_untimed),
     ]
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use profiler_common::{Comm, DeviceUse, MemoryUse, Spent, TaskEnded};
+use profiler_common::{Comm, MemoryUse, Spent, TaskEnded};
 
 use super::memory::MemoryFigures;
 use super::record::{ProcessRecord, ThreadRecord};
@@ -27,8 +27,6 @@ pub struct TaskFigures {
     pub comm: Comm,
     /// What it spent.
     pub spent: Spent,
-    /// Requests at leaf devices that it started.
-    pub device: DeviceUse,
     /// Address spaces of which it was the last user, or that it stands for.
     pub memory: MemoryUse,
 }
@@ -45,7 +43,6 @@ impl TaskFigures {
             began_ns: event.began_ns,
             comm: event.comm,
             spent: event.spent,
-            device: event.device,
             memory: event.memory,
         }
     }
@@ -63,7 +60,7 @@ impl TaskFigures {
             wall_ns: Some(self.spent.life_ns),
             tasks: Some(1),
             tasks_peak: Some(1),
-            ..Usage::exact(&self.spent, &self.device, known)
+            ..Usage::exact(&self.spent, known)
         };
         ThreadRecord { pid: self.pid, tid: self.tid, comm: text(&self.comm), usage }
     }
@@ -127,11 +124,9 @@ fn process(tasks: &[&TaskFigures], known: &Known) -> Option<ProcessRecord> {
     let leader = tasks.iter().filter(|task| task.is_leader()).max_by_key(|task| task.ended_ns());
     let first = tasks.iter().min_by_key(|task| task.began_ns)?;
     let ended_ns = tasks.iter().map(|task| task.ended_ns()).max()?;
-    let (mut spent, mut device) = (Spent::default(), DeviceUse::default());
-    let mut memory = MemoryUse::default();
+    let (mut spent, mut memory) = (Spent::default(), MemoryUse::default());
     for task in tasks {
         spent.add(&task.spent);
-        device.add(&task.device);
         memory.add(&task.memory);
     }
     let wall_ns = ended_ns - first.began_ns;
@@ -141,7 +136,7 @@ fn process(tasks: &[&TaskFigures], known: &Known) -> Option<ProcessRecord> {
         tasks: Some(tasks.len() as u64),
         tasks_peak: Some(most_at_once(tasks)),
         processes: Some(1),
-        ..Usage::exact(&spent, &device, known)
+        ..Usage::exact(&spent, known)
     }
     .with_memory(memory);
     let named = leader.unwrap_or(first);

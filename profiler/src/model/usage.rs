@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use profiler_common::{DeviceUse, Spent};
+use profiler_common::Spent;
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
@@ -160,7 +160,7 @@ impl Usage {
 
     /// What tasks spent, exactly; wall time, counts of tasks and latency are the caller's.
     #[must_use]
-    pub fn exact(spent: &Spent, device: &DeviceUse, known: &Known) -> Self {
+    pub fn exact(spent: &Spent, known: &Known) -> Self {
         let (counters, observed) = (&spent.counters, &spent.observed);
         let attributed = observed.run_queue_throttled_ns
             + observed.run_queue_managed_ns
@@ -192,10 +192,10 @@ impl Usage {
             logical_write_bytes: storage(counters.logical_write_bytes),
             read_calls: storage(counters.read_calls),
             write_calls: storage(counters.write_calls),
-            device_read_bytes: block(device.read_bytes),
-            device_write_bytes: block(device.write_bytes),
-            device_read_ops: block(device.read_ops),
-            device_write_ops: block(device.write_ops),
+            device_read_bytes: block(observed.device_read_bytes),
+            device_write_bytes: block(observed.device_write_bytes),
+            device_read_ops: block(observed.device_read_ops),
+            device_write_ops: block(observed.device_write_ops),
             net_rx_bytes: net(observed.net_rx_bytes),
             net_tx_bytes: net(observed.net_tx_bytes),
             net_rx_ops: net(observed.net_rx_ops),

@@ -78,14 +78,11 @@ impl Exact {
     }
 
     fn losses(&self, unsettled: u64) -> BTreeMap<String, u64> {
-        let lost = self.attribution.lost();
         let mut causes: BTreeMap<String, u64> = self
             .attribution
             .lost_since(&Lost::default())
             .map(|(cause, count)| (cause.to_owned(), count))
             .collect();
-        let under_way = self.attribution.requests_under_way(self.job);
-        note_loss(&mut causes, "requests_unseen", lost.requests_unseen + under_way);
         note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
         note_loss(&mut causes, "tasks_unsettled", unsettled);
         note_loss(&mut causes, "missed_events", self.attribution.missed_events().unwrap_or(0));
@@ -161,7 +158,7 @@ impl Meter for Exact {
                 Usage { lost: self.losses(unsettled), ..usage }
             },
         );
-        let devices: BTreeMap<_, _> = self.attribution.devices().collect();
+        let devices = self.attribution.devices();
         let cpu_ns = usage.cpu_ns.unwrap_or(0);
         Measured {
             usage,
@@ -192,7 +189,6 @@ const fn figures(task: &LiveTask) -> TaskFigures {
         began_ns: task.began_ns,
         comm: task.comm,
         spent: task.spent,
-        device: task.device,
         memory: task.memory,
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use std::time::Instant;
 
 use procfs::process::{Process, Stat, Task};
-use profiler_common::{Counters, DeviceUse, MemoryUse, Spent};
+use profiler_common::{Counters, MemoryUse, Spent};
 use rustix::event::PollFd;
 
 use super::{AttachError, Measured, Meter, Standing, check_process};
@@ -120,7 +120,6 @@ impl Sampled {
                 began_ns: now_ns,
                 comm: [0; 16],
                 spent: Spent::default(),
-                device: DeviceUse::default(),
                 memory: MemoryUse::default(),
             },
         });
@@ -175,7 +174,7 @@ impl Sampled {
             processes: Some(self.processes.len().max(1) as u64),
             // How much passed between the samples is not known, only that it may have.
             lost: BTreeMap::from([("not_sampled".to_owned(), 1)]),
-            ..Usage::exact(&sum, &DeviceUse::default(), &self.known())
+            ..Usage::exact(&sum, &self.known())
         })
     }
 }

@@ -103,6 +103,12 @@ pub(crate) fn run(args: &Args) {
                 }
             });
         }
+        "neighbours" => {
+            if let Err(error) = read_neighbours(direct(false).as_raw_fd(), length) {
+                note(&report, &format!("cannot use io_uring: {error}"));
+                return;
+            }
+        }
         "uring" => {
             let file = direct(false);
             let kind = args.text("ring").unwrap_or("inline");
@@ -147,6 +153,29 @@ fn move_all(length: usize, call: impl Fn(usize) -> isize) {
         assert_ne!(done, 0, "nothing was moved");
         left -= done;
     }
+}
+
+/// Direct reads of single pages by io_uring, handed to the kernel many at once and in an order in
+/// which a scheduler has whole requests to merge: every other page, then those in between.
+fn read_neighbours(file: RawFd, length: usize) -> io::Result<()> {
+    const AT_ONCE: usize = 32;
+    let mut ring = IoUring::new(64)?;
+    let room = pages(AT_ONCE * PAGE);
+    for first in (0..length / PAGE).step_by(AT_ONCE) {
+        for index in (0..AT_ONCE).step_by(2).chain((1..AT_ONCE).step_by(2)) {
+            let offset = u64::try_from((first + index) * PAGE).expect("an offset");
+            let place = &mut room[index * PAGE..(index + 1) * PAGE];
+            let length = u32::try_from(PAGE).expect("a page");
+            let entry = opcode::Read::new(types::Fd(file), place.as_mut_ptr(), length);
+            // SAFETY: room and file live until all have completed, below.
+            unsafe { ring.submission().push(&entry.offset(offset).build()) }.expect("room");
+        }
+        ring.submit_and_wait(AT_ONCE)?;
+        let done: Vec<_> = ring.completion().collect();
+        assert_eq!(done.len(), AT_ONCE, "completions");
+        assert!(done.iter().all(|one| usize::try_from(one.result()) == Ok(PAGE)), "a short read");
+    }
+    Ok(())
 }
 
 /// Direct reads by io_uring: in the caller (`inline`), on a worker of the kernel's (`async`), or

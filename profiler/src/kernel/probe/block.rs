@@ -12,12 +12,16 @@ pub(super) const GROUP: Group = Group {
         &[
             Hook::Tracepoint("block_rq_complete"),
             Hook::Tracepoint("block_rq_merge"),
+            Hook::Tracepoint("block_bio_backmerge"),
+            Hook::Tracepoint("block_bio_frontmerge"),
             Hook::Tracepoint("block_io_start"),
         ],
         // Before 6.5.
         &[
             Hook::Tracepoint("block_rq_complete"),
             Hook::Tracepoint("block_rq_merge"),
+            Hook::Tracepoint("block_bio_backmerge"),
+            Hook::Tracepoint("block_bio_frontmerge"),
             Hook::Entry("__blk_account_io_start"),
         ],
     ],

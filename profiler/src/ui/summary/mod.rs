@@ -109,8 +109,8 @@ fn loss(cause: &str, number: u64) -> String {
         "tasks_beyond_list" => format!("{threads} beyond --max-listed; the totals have them"),
         "tasks_unsettled" => format!("the last microseconds of {threads} are missing"),
         "missed_events" => format!("the kernel skipped {}", counted(number, "event")),
-        "requests_unowned" | "requests_unseen" => {
-            format!("{} missing from the device figures", counted(number, "block request"))
+        "requests_untimed" => {
+            format!("{} missing from the latencies", counted(number, "block request"))
         }
         _ => format!("lost: {} {}", count(number), plain(cause).replace('_', " ")),
     }

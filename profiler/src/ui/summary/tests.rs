@@ -185,11 +185,10 @@ fn losses_come_first() {
         "tasks_beyond_list",
         "tasks_unsettled",
         "missed_events",
-        "requests_unseen",
+        "requests_untimed",
         "a_cause_to_come",
     ];
     usage.lost = causes.iter().map(|cause| ((*cause).to_owned(), 1200)).collect();
-    usage.lost.insert("requests_unowned".to_owned(), 1);
     let record = record(1000 * MS, &["stress"], usage);
     assert_snapshot!(shown(&record), @r#"
 
@@ -197,8 +196,7 @@ fn losses_come_first() {
       WARNING         lost: 1,200 a cause to come
       WARNING         1,200 threads missing from the lists; the totals have them
       WARNING         the kernel skipped 1,200 events
-      WARNING         1 block request missing from the device figures
-      WARNING         1,200 block requests missing from the device figures
+      WARNING         1,200 block requests missing from the latencies
       WARNING         1,200 threads beyond --max-listed; the totals have them
       WARNING         1,200 threads beyond --max-tasks: in no figure until they end
       WARNING         the last microseconds of 1,200 threads are missing
