@@ -28,6 +28,7 @@ macro_rules! kernel_fields {
             MM_SHARED_OLD: "mm_struct" "rss_stat.count[3].counter",
             MM_SHARED_PENDING: "mm_struct" "rss_stat[3].counters",
             QUEUE_DISK: "request_queue" "disk",
+            REGISTERS_CALL: "pt_regs" "orig_ax",
             REQUEST_BYTES: "request" "__data_len",
             REQUEST_FLAGS: "request" "cmd_flags",
             REQUEST_QUEUE: "request" "q",

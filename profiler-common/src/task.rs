@@ -72,6 +72,9 @@ pub struct Progress {
     pub mm: u64,
     /// Address spaces of which it was the last user.
     pub memory: MemoryUse,
+    /// `ioac.syscw` at the last piece of a file that `sendfile` gave to a socket, and one more; 0 for
+    /// none. The kernel counts a call at its end, so two pieces at the same count are of one call.
+    pub sendfile_call: u64,
 }
 
 /// Value of the `TASKS` task storage: one per tagged task, freed with it by the kernel.

@@ -1,7 +1,8 @@
 //! Reading kernel structures at offsets that the agent looked up in the running kernel's BTF.
 
 use aya_ebpf::Global;
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_task_pt_regs};
 use profiler_common::field::MISSING;
 use profiler_common::memory::{ANONYMOUS_PAGES, FILE_PAGES};
 use profiler_common::{Comm, Counters, Throttled};
@@ -362,6 +363,24 @@ impl Task {
     #[inline(always)]
     pub fn cpu_ns(self) -> u64 {
         self.counter(&TASK_CLOCK)
+    }
+
+    /// Calls that write, as the kernel counts them at each one's end.
+    #[inline(always)]
+    pub fn write_calls(self) -> u64 {
+        self.counter(&TASK_WRITE_CALLS)
+    }
+
+    /// The number of the system call that the task is in; whatever was there if it is in none.
+    #[inline(always)]
+    pub fn system_call(self) -> Option<u64> {
+        let task = self.0.cast::<task_struct>().cast_mut();
+        // SAFETY: the verifier knows `task` for a live task.
+        let registers = unsafe { bpf_task_pt_regs(task) } as *const Opaque;
+        if registers.is_null() {
+            return None;
+        }
+        read(registers, &REGISTERS_CALL)
     }
 
     /// The kernel's counters as they stand.

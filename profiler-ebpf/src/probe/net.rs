@@ -7,7 +7,7 @@
 
 use aya_ebpf::macros::{btf_tracepoint, fexit};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
-use profiler_common::{Observed, TagState};
+use profiler_common::{Progress, TagState};
 
 use crate::field::{Socket, Task};
 use crate::task::{accounting_of, tag_of};
@@ -33,25 +33,41 @@ fn count(family: u16, direction: Direction, result: i32) {
     if result <= 0 {
         return;
     }
-    let Some(tag) = tag_of(Task::current()) else { return };
+    let task = Task::current();
+    let Some(tag) = tag_of(task) else { return };
     if tag.state != TagState::Counted as u64 {
         return;
     }
-    let seen: &mut Observed = &mut accounting_of(tag).1.observed;
+    let progress = accounting_of(tag).1;
     let bytes = result as u64;
     match (family, direction) {
         (AF_INET | AF_INET6, Direction::Sent) => {
-            seen.net_tx_bytes += bytes;
-            seen.net_tx_ops += 1;
+            let is_new = is_new_call(task, progress);
+            progress.observed.net_tx_bytes += bytes;
+            progress.observed.net_tx_ops += u64::from(is_new);
         }
         (AF_INET | AF_INET6, Direction::Received) => {
-            seen.net_rx_bytes += bytes;
-            seen.net_rx_ops += 1;
+            progress.observed.net_rx_bytes += bytes;
+            progress.observed.net_rx_ops += 1;
         }
-        (AF_UNIX, Direction::Sent) => seen.local_tx_bytes += bytes,
-        (AF_UNIX, Direction::Received) => seen.local_rx_bytes += bytes,
+        (AF_UNIX, Direction::Sent) => progress.observed.local_tx_bytes += bytes,
+        (AF_UNIX, Direction::Received) => progress.observed.local_rx_bytes += bytes,
         _ => {}
     }
+}
+
+/// Whether what was sent is not one more piece of a file that `sendfile` gives to the socket.
+#[inline(always)]
+fn is_new_call(task: Task, progress: &mut Progress) -> bool {
+    /// `__NR_sendfile` on x86-64.
+    const SENDFILE: u64 = 40;
+    if task.system_call() != Some(SENDFILE) {
+        return true;
+    }
+    let call = task.write_calls() + 1;
+    let is_new = progress.sendfile_call != call;
+    progress.sendfile_call = call;
+    is_new
 }
 
 /// `tp_btf/sock_send_length(sk, ret, flags)`.

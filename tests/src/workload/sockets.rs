@@ -137,6 +137,7 @@ pub(crate) fn run(args: &Args) {
         "empty" => empty(&report, family),
         "sendfile" => send_file(&report, family, args.get("chunk", 4096)),
         "passed" => passed(&report, family),
+        "reused" => reused(&report, family),
         "uring" => {
             let (a, b) = tcp(family);
             match ring(a.as_raw_fd(), b.as_raw_fd(), args.get("async", 0) == 1) {
@@ -480,6 +481,34 @@ fn passed(report: &Report, family: u32) {
     count.say(report, false);
     Count { tx_bytes: 1, ..Count::default() }.say(report, true);
     sys::wait(child, 0).expect("the child");
+}
+
+/// Two processes, one after the other and with the same id, send over a connection of their parent.
+fn reused(report: &Report, family: u32) {
+    let (a, b) = tcp(family);
+    let send_up_to = |most: usize| -> ! {
+        let mut count = Count::default();
+        for length in 1..=most {
+            count.sent(raw_send(a.as_raw_fd(), &[6; 100][..length], 0).expect("sending"));
+        }
+        count.say(report, false);
+        sys::exit_group(0);
+    };
+    let Fork::Parent(first) = sys::fork() else { send_up_to(100) };
+    sys::wait(first, 0).expect("the first");
+    match sys::fork_as(first) {
+        Ok(Fork::Child) => send_up_to(50),
+        Ok(Fork::Parent(second)) => drop(sys::wait(second, 0).expect("the second")),
+        Err(error) => note(report, &format!("cannot choose a process id: {error}")),
+    }
+    drop(a);
+    let (mut room, mut count) = ([0; 64], Count::default());
+    while let got @ 1.. = raw_receive(b.as_raw_fd(), &mut room, 0).expect("receiving") {
+        count.got(got);
+    }
+    count.say(report, false);
+    // So that a kernel's figures of local sockets are compared with something.
+    Count::default().say(report, true);
 }
 
 fn give_descriptor(to: RawFd, given: RawFd) {
