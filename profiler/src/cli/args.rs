@@ -193,6 +193,12 @@ pub(super) struct Output {
     /// Show a line with elapsed time, CPUs in use and tasks while it runs
     #[arg(long, value_enum, default_value_t = Live::Auto)]
     pub(super) live: Live,
+    /// Measure what the profiler's own programs take in the kernel too, and show it at the end
+    ///
+    /// The kernel's statistics, which are turned on for it, add 25 to 50 ns to each run of each eBPF
+    /// program of the host. Without this the time is shown only where kernel.bpf_stats_enabled is on.
+    #[arg(long)]
+    pub(super) bpf_time: bool,
     /// Most threads to list; the others count in the total only
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     pub(super) max_listed: usize,

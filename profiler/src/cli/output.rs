@@ -33,7 +33,7 @@ pub(super) fn meter(output: &Output) -> Result<Box<dyn Meter>, Failure> {
     }
     let capacity = Capacity { tasks: output.max_tasks, ..Capacity::AD_HOC };
     match Exact::new(capacity, output.max_listed) {
-        Ok(exact) => Ok(Box::new(exact)),
+        Ok(exact) => Ok(Box::new(with_own_time(exact, output))),
         Err(error) if output.source == Source::Ebpf => Err(Failure::new(
             FAILED,
             format_args!("{error}; `profiler doctor` says what is missing"),
@@ -44,6 +44,16 @@ pub(super) fn meter(output: &Output) -> Result<Box<dyn Meter>, Failure> {
             Ok(Box::new(Sampled::new(output.max_listed)))
         }
     }
+}
+
+/// Turns on what the user asked to be known of our own cost, if this host permits it.
+fn with_own_time(mut exact: Exact, output: &Output) -> Exact {
+    if output.bpf_time
+        && let Err(error) = exact.keep_own_time()
+    {
+        eprintln!("profiler: the time of its own programs is not known: {error}");
+    }
+    exact
 }
 
 /// What is called at each look: the live line, where it is wanted.
@@ -69,7 +79,7 @@ pub(super) fn finish(
     measured: Measured,
     exit_status: Option<i32>,
 ) -> Result<ExitCode, Failure> {
-    let Measured { usage, processes, threads, still_running, conservation } = measured;
+    let Measured { usage, processes, threads, still_running, bpf_ns, conservation } = measured;
     let usage = Usage { exit_status, ..usage };
     let record = RunRecord {
         schema: SCHEMA,
@@ -81,7 +91,7 @@ pub(super) fn finish(
     };
     let written = json_file.map_or(Ok(()), |file| json::write(file, &record));
     if output.summary == Summary::Table || written.is_err() {
-        let ending = Ending { still_running, own: own_cost() };
+        let ending = Ending { still_running, own: own_cost(bpf_ns) };
         let options = Options { top: output.top, width: width(), paint: Paint::on(&stderr()) };
         // Standard error may be closed; the exit status still says how the command ended.
         let _ = stderr().write_all(summary(&record, &ending, &options).as_bytes());

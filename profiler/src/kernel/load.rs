@@ -122,6 +122,8 @@ pub struct Attribution {
     pub(super) free_jobs: Vec<u32>,
     /// Job slots that were taken at least once: beyond these nothing was ever touched.
     pub(super) jobs_used: u32,
+    /// Keeps the kernel's statistics on; see [`Attribution::keep_own_time`].
+    pub(super) statistics: Option<OwnedFd>,
 }
 
 impl Attribution {
@@ -172,6 +174,7 @@ impl Attribution {
             free_jobs: Vec::new(),
             jobs_used: 0,
             attached,
+            statistics: None,
             programs,
             devices: mapped(maps, "DEVICES")?,
             memory: mapped(maps, "MEMORY")?,
@@ -245,6 +248,7 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         // aya knows no task storage yet; the programs use it, we do not.
         .allow_unsupported_maps()
         .map_max_entries("CPUS", cpus)
+        .map_max_entries("DEVICES", cpus << DEVICES_BITS)
         .map_max_entries("ENTRIES", capacity.tasks)
         .map_max_entries("FREE_ENTRIES", capacity.tasks)
         .map_max_entries("JOBS", capacity.jobs)

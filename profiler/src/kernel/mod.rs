@@ -9,6 +9,7 @@ mod leases;
 mod load;
 mod mapped;
 mod offsets;
+mod own_time;
 mod pins;
 pub mod probe;
 mod reader;

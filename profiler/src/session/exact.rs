@@ -49,6 +49,14 @@ impl Exact {
         })
     }
 
+    /// Has the kernel keep the time that our programs take.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn keep_own_time(&mut self) -> io::Result<()> {
+        self.attribution.keep_own_time()
+    }
+
     /// Lists the tasks that ended since the last call, but for those that are listed as live.
     fn collect_ended(&mut self, live: &[LiveTask]) {
         let Self { attribution, tally, job, .. } = self;
@@ -77,7 +85,9 @@ impl Exact {
         }
     }
 
-    fn losses(&self, unsettled: u64) -> BTreeMap<String, u64> {
+    /// What could not be counted. `unsettled` tasks had ended and not made their last switch, and of
+    /// `unsettled_jobs` tasks ended whenever they were looked at.
+    fn losses(&self, unsettled: u64, unsettled_jobs: u64) -> BTreeMap<String, u64> {
         let mut causes: BTreeMap<String, u64> = self
             .attribution
             .lost_since(&Lost::default())
@@ -85,6 +95,7 @@ impl Exact {
             .collect();
         note_loss(&mut causes, "tasks_beyond_list", self.tally.beyond_limit());
         note_loss(&mut causes, "tasks_unsettled", unsettled);
+        note_loss(&mut causes, "jobs_unsettled", unsettled_jobs);
         note_loss(&mut causes, "missed_events", self.attribution.missed_events().unwrap_or(0));
         causes
     }
@@ -152,10 +163,10 @@ impl Meter for Exact {
         let usage = snapshot.jobs.first().map_or_else(
             || Usage::unknown(Source::Ebpf),
             |job| {
-                let wall_ns = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
+                let wall_ns = nanoseconds(wall);
                 let period = Period { wall_ns, read_ns: snapshot.taken_ns };
                 let usage = job.usage(&snapshot.tasks, period, &known);
-                Usage { lost: self.losses(unsettled), ..usage }
+                Usage { lost: self.losses(unsettled, snapshot.unsettled), ..usage }
             },
         );
         let devices = self.attribution.devices();
@@ -165,9 +176,14 @@ impl Meter for Exact {
             processes: self.tally.processes(&known),
             threads: self.tally.threads(&known),
             still_running: snapshot.tasks.len() as u64 - unsettled,
+            bpf_ns: self.attribution.own_time().map(nanoseconds),
             conservation: Some(self.host.conservation(&HostTotals::read(), cpu_ns, &devices)),
         }
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Whether a task that still shows as live is a zombie or gone: then its last switch is due.

@@ -90,6 +90,8 @@ pub struct Measured {
     pub threads: Vec<ThreadRecord>,
     /// Tasks that still run.
     pub still_running: u64,
+    /// Time that our programs took in the kernel; `None` unless the kernel keeps it.
+    pub bpf_ns: Option<u64>,
     /// The host's own totals over the same time; `None` for samples.
     pub conservation: Option<Conservation>,
 }

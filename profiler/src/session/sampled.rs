@@ -231,6 +231,7 @@ impl Meter for Sampled {
             processes,
             threads,
             still_running: self.live,
+            bpf_ns: None,
             conservation: None,
         }
     }

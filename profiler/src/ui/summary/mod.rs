@@ -107,6 +107,9 @@ fn loss(cause: &str, number: u64) -> String {
         "tasks_unlisted" => format!("{threads} beyond --max-tasks: in no figure until they end"),
         "ends_unlisted" => format!("{threads} missing from the lists; the totals have them"),
         "tasks_beyond_list" => format!("{threads} beyond --max-listed; the totals have them"),
+        "jobs_unsettled" => {
+            "a thread that was just ending may be missing or counted twice".to_owned()
+        }
         "tasks_unsettled" => format!("the last microseconds of {threads} are missing"),
         "missed_events" => format!("the kernel skipped {}", counted(number, "event")),
         "requests_untimed" => {
