@@ -51,6 +51,11 @@ fn file(length: usize) -> File {
     file
 }
 
+/// Touches so much memory of its own, and keeps it.
+pub(crate) fn touch(length: usize) {
+    touched(length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1);
+}
+
 /// A mapping of small pages, all of which were written to.
 fn touched(length: usize, flags: i32, file: i32) -> (*mut libc::c_void, usize) {
     if length == 0 {

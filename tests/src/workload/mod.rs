@@ -13,6 +13,7 @@
 //! | `forks` | `count` (50), `work-us` (200) | children that are read before they are reaped |
 //! | `children` | `count` (1000), `ready` (0) | children that end at once, as fast as the machine can |
 //! | `burst` | `count` (1000), `go`, `until` | such children when told, and then waits |
+//! | `churn` | `file`, `per-second` (200), `seconds` (2), `threads` (0), `kib` (256) | short lives with I/O |
 //! | `reuse` | `count` (20), `work-us` (200) | children that all have the same process id |
 //! | `pid-namespace` | `count` (20), `work-us` (200) | children whose ids are others inside |
 //! | `tree` | `depth` (3), `width` (3) | processes below processes |
@@ -31,6 +32,7 @@
 //! | `memory` | `anonymous-mib`, `shared-mib`, `file-mib` (0), `ms` (5), `children` (0) | holds memory |
 //! | `sleep` | `ms` (300) | one long sleep |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
+//! | `crowd` | `count` (100), `go`, `until` | threads that are born when told and sleep until told |
 //! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
 //! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
 //! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
@@ -44,6 +46,7 @@ use crate::truth::{Line, Report, What};
 
 mod args;
 mod burst;
+mod churn;
 mod cpu;
 mod exec;
 mod exits;
@@ -81,6 +84,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "forks" => family::forks(&args),
         "children" => family::children(&args),
         "burst" => burst::run(&args),
+        "churn" => churn::run(&args),
         "reuse" => family::reuse(&args),
         "pid-namespace" => family::pid_namespace(&args),
         "tree" => family::tree(&args),
@@ -99,6 +103,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "memory" => memory::run(&args),
         "sleep" => pinned::sleep(&args),
         "many-threads" => scale::many_threads(&args),
+        "crowd" => scale::crowd(&args),
         "wait-then-work" => scale::wait_then_work(&args),
         "mark" => scale::mark(&args),
         "trace" => return trace::run(&args),

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::Args;
+use super::burst::wait_for;
 use super::{last_words, sleep_us, work_us};
 use crate::sys::{self, Fork};
 
@@ -67,6 +68,30 @@ fn hold(threads: usize, mut down: impl Read, up: std::io::PipeWriter) {
         down.read_to_end(&mut Vec::new()).expect("the end of the pipe");
         done.wait();
     });
+}
+
+/// Says `begun`; when the file `--go` exists, has `--count` threads, says `done` when all live, and ends
+/// when the file `--until` exists.
+pub(crate) fn crowd(args: &Args) {
+    let count = args.get("count", 100_usize);
+    let [born, done] = [(); 2].map(|()| Barrier::new(count + 1));
+    println!("begun");
+    wait_for(args, "go");
+    thread::scope(|scope| {
+        for _ in 0..count {
+            let wait = || {
+                born.wait();
+                done.wait();
+            };
+            let one = thread::Builder::new().stack_size(64 * 1024);
+            one.spawn_scoped(scope, wait).expect("one more thread");
+        }
+        born.wait();
+        println!("done");
+        wait_for(args, "until");
+        done.wait();
+    });
+    last_words(&args.report());
 }
 
 /// The first thread waits on the named pipe `--fifo` and `--threads` others on it; when somebody
