@@ -1,6 +1,9 @@
 //! What the benchmarks share: a load whose every step is a switch, programs to compare with, and
 //! figures as ratios of one run.
 
+pub mod cost;
+pub mod events;
+pub mod load;
 pub mod peer;
 pub mod ping_pong;
 
@@ -9,4 +12,12 @@ pub mod ping_pong;
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A value such that this share of all, in percent, lies below it.
+#[must_use]
+pub fn quantile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = values.len().saturating_sub(1) * percent / 100;
+    values.get(at).copied().unwrap_or(f64::NAN)
 }

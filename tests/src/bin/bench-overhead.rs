@@ -1,0 +1,217 @@
+//! What measuring costs: BPF time for each block request, socket call and page fault, beside an empty
+//! program and the tools of the field that look at the same; and how much longer work takes under it.
+//!
+//! Time for each event comes from the kernel's own statistics, which are part of it: they add some
+//! tens of nanoseconds to each run of a program, in the empty program's figure as in ours. Each round
+//! is short, and the median of all is taken, so that a host that is busy for a while does not count.
+//! Work is done in pairs of runs, with and without, in alternating order.
+//!
+//! `bench-overhead [ROUNDS]`; 0 leaves the work out.
+
+use aya::sys::{Stats, enable_stats};
+use profiler::kernel::{Attribution, Capacity, Tasks};
+use profiler_common::{JobRef, TagMode};
+use profiler_tests::bench::cost::{Cost, attach_empty, there};
+use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
+use profiler_tests::bench::load::{LOADS, Load, Work};
+use profiler_tests::bench::peer::Peer;
+use profiler_tests::bench::{median, quantile};
+use profiler_tests::sys;
+
+/// Rounds of each kind of event, and events in a round.
+const ROUNDS: u32 = 25;
+const REQUESTS: u32 = 3_200;
+const SOCKET_CALLS: u32 = 10_000;
+const FAULTS: u32 = 20_000;
+
+/// A tool of the field: its name, how it is started, the program by which we know that it is there.
+type Tool = (&'static str, &'static [&'static str], &'static str);
+
+/// A kind of event.
+struct Event {
+    name: &'static str,
+    /// How many in a round.
+    count: u32,
+    /// Our programs that run then.
+    programs: &'static [&'static str],
+    /// Where the empty program is attached for comparison.
+    tracepoints: &'static [&'static str],
+    /// The most that ours may cost, in nanoseconds, the statistics included.
+    bar: Option<f64>,
+    tools: &'static [Tool],
+}
+
+const EVENTS: [Event; 3] = [
+    Event {
+        name: "a block request, start to end",
+        count: REQUESTS,
+        programs: &[
+            "block_io_start",
+            "block_rq_complete",
+            "block_rq_merge",
+            "block_bio_backmerge",
+            "block_bio_frontmerge",
+        ],
+        tracepoints: &["block_io_start", "block_rq_complete"],
+        bar: Some(250.0),
+        tools: &[
+            ("biolatency of libbpf-tools", &["biolatency", "999999", "1"], "block_rq_"),
+            ("biosnoop of libbpf-tools", &["biosnoop"], "block_rq_"),
+            (
+                "bpftrace, bytes by thread and latency",
+                &["bpftrace", "-e", BPFTRACE_REQUESTS],
+                "block_",
+            ),
+        ],
+    },
+    Event {
+        name: "a socket call",
+        count: SOCKET_CALLS,
+        programs: &["sock_send_length", "sock_recv_length"],
+        tracepoints: &["sock_send_length", "sock_recv_length"],
+        bar: Some(250.0),
+        tools: &[
+            ("tcptop of libbpf-tools", &["tcptop", "999999", "1"], "tcp_"),
+            ("bpftrace, bytes by thread", &["bpftrace", "-e", BPFTRACE_SOCKETS], "sock_"),
+        ],
+    },
+    Event {
+        name: "a page, touched and given back",
+        count: FAULTS,
+        programs: &["rss_stat"],
+        tracepoints: &["rss_stat"],
+        bar: None,
+        tools: &[("bpftrace, changes by process", &["bpftrace", "-e", BPFTRACE_PAGES], "rss_stat")],
+    },
+];
+
+const BPFTRACE_REQUESTS: &str = "tracepoint:block:block_io_start \
+    { @at[args->dev, args->sector] = nsecs; @bytes[tid] = sum(args->bytes); } \
+    tracepoint:block:block_rq_complete /@at[args->dev, args->sector]/ \
+    { @us = hist((nsecs - @at[args->dev, args->sector]) / 1000); \
+      delete(@at[args->dev, args->sector]); }";
+const BPFTRACE_SOCKETS: &str = "tracepoint:sock:sock_send_length { @sent[tid] = sum(args->ret); } \
+    tracepoint:sock:sock_recv_length { @got[tid] = sum(args->ret); }";
+const BPFTRACE_PAGES: &str = "tracepoint:kmem:rss_stat { @[pid, args->member] = max(args->size); }";
+
+fn main() {
+    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
+    let work = match Work::new() {
+        Ok(work) => work,
+        Err(why) => return eprintln!("cannot measure: {why}"),
+    };
+    println!("{:<40}{:>12}{:>8}", "BPF time for", "ns", "runs");
+    for event in &EVENTS {
+        report_event(event, &work);
+    }
+    if rounds > 0 {
+        report_work(&work, rounds);
+    }
+}
+
+/// Attached, with the given threads' work counted.
+fn attributed(mode: TagMode) -> (Attribution, JobRef) {
+    let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
+    let job = attribution.begin_job(0).expect("a job");
+    let tid = sys::gettid().cast_unsigned();
+    attribution.tag(Tasks::Thread(tid), job, mode).expect("a tag");
+    (attribution, job)
+}
+
+fn report_event(event: &Event, work: &Work) {
+    println!("{}", event.name);
+    let mut requests = Requests::new(&work.disk.path("file"));
+    let mut sockets = SocketCalls::new();
+    let mut make = || match event.count {
+        REQUESTS => requests.make(REQUESTS),
+        _ if event.name.contains("socket") => sockets.make(SOCKET_CALLS),
+        _ => make_faults(FAULTS),
+    };
+    let before = there();
+    let empty = {
+        let _empty = attach_empty(event.tracepoints);
+        cost(event.count, &mut make, || Cost::of_all_but(&before))
+    };
+    let ours = {
+        let (attribution, _) = attributed(TagMode::Count);
+        cost(event.count, &mut make, || ours(&attribution, event.programs))
+    };
+    let floor = empty.ns / empty.runs * ours.runs;
+    let bar = event.bar.map_or(String::new(), |bar| format!("  (<= {bar})"));
+    let line =
+        |name: &str, cost: Cost| format!("  {name:<38}{:>9.1} ns{:>8.2}", cost.ns, cost.runs);
+    println!("{}", line("an empty program in each place", empty));
+    println!("{}{bar}, {:.1} ns more than empty programs", line("ours", ours), ours.ns - floor);
+    for (name, command, program) in event.tools {
+        let before = there();
+        let Some(_peer) = Peer::start(command, program) else {
+            println!("  {name:<38}  not installed, or does not attach here");
+            continue;
+        };
+        let theirs = cost(event.count, &mut make, || Cost::of_all_but(&before));
+        println!("{}  ours / theirs: {:.2}", line(name, theirs), ours.ns / theirs.ns);
+    }
+}
+
+/// What some of our programs cost so far.
+fn ours(attribution: &Attribution, programs: &[&str]) -> Cost {
+    let costs = programs.iter().map(|program| attribution.cost(program).expect("it is attached"));
+    costs.fold(Cost::default(), |sum, cost| Cost {
+        ns: sum.ns + cost.run_time.as_nanos() as f64,
+        runs: sum.runs + cost.runs as f64,
+    })
+}
+
+/// What programs cost for each event: the median of the rounds.
+fn cost(count: u32, make: &mut impl FnMut(), so_far: impl Fn() -> Cost) -> Cost {
+    make();
+    let _stats = enable_stats(Stats::RunTime).expect("the kernel's statistics");
+    let rounds: Vec<Cost> = (0..ROUNDS)
+        .map(|_| {
+            let begun = so_far();
+            make();
+            so_far().since(begun, count)
+        })
+        .collect();
+    Cost {
+        ns: median(rounds.iter().map(|round| round.ns).collect()),
+        runs: median(rounds.iter().map(|round| round.runs).collect()),
+    }
+}
+
+fn report_work(work: &Work, rounds: usize) {
+    if !work.has_fio {
+        println!("fio is not installed: our own workload reads the files");
+    }
+    println!("{:<40}{:>12}{:>10}{:>18}", "work", "alone", "longer", "middle half");
+    for (name, load) in LOADS {
+        // The first run fills caches.
+        let _ = work.seconds(load);
+        let pairs: Vec<(f64, f64)> = (0..rounds).map(|round| pair(work, load, round)).collect();
+        let longer: Vec<f64> =
+            pairs.iter().map(|(without, with)| (with / without - 1.0) * 100.0).collect();
+        let alone = median(pairs.iter().map(|(without, _)| *without).collect());
+        let bar = if load == Load::All { "  (< 1 %)" } else { "" };
+        println!(
+            "{name:<40}{alone:>10.2} s{:>8.1} %{:>8.1} to {:.1} %{bar}",
+            median(longer.clone()),
+            quantile(longer.clone(), 25),
+            quantile(longer, 75),
+        );
+    }
+}
+
+/// Seconds without and with attribution, one after the other.
+fn pair(work: &Work, load: Load, round: usize) -> (f64, f64) {
+    let with = || {
+        let _attribution = attributed(TagMode::Parent);
+        work.seconds(load)
+    };
+    if round.is_multiple_of(2) {
+        let without = work.seconds(load);
+        (without, with())
+    } else {
+        let with = with();
+        (work.seconds(load), with)
+    }
+}
