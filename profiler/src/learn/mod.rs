@@ -3,8 +3,12 @@
 //! Pure: figures and times come in, estimates come out, and nothing is remembered but what can be
 //! written down and read back after a restart.
 
+pub mod demand;
+pub mod memory;
 pub mod quantile;
 pub mod statistics;
 
+pub use demand::{Demand, DemandSettings, Work};
+pub use memory::{Expected, Growth, MemorySettings, Peaks};
 pub use quantile::Sketch;
-pub use statistics::ConnectorStatistics;
+pub use statistics::{ConnectorStatistics, Mean};

@@ -1,0 +1,329 @@
+//! How many cores a job keeps busy when nobody is in its way.
+//!
+//! A thread's uncontended demand is `run / (alive - run_queue_wait)`: waiting for a CPU stretches
+//! its life and nothing else, so what is left is the same on an idle host and on one that is ten
+//! times overcommitted. Over all jobs of a connector, with `w = interval * (1 - wait / life)` the
+//! uncontended part of a job's interval, the demand is `sum(cpu) / sum(w)`.
+//!
+//! The past is forgotten by job-seconds and not by time: a connector with many jobs learns fast, one
+//! with a few keeps what it knows. A short memory beside the long one notices a change of kind.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::JobSample;
+
+/// How demand is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemandSettings {
+    /// Job-seconds that the profile counts for. 4: a declared figure is worth as much as a look at
+    /// four jobs for a second.
+    pub prior_job_seconds: f64,
+    /// Job-seconds after which the past weighs 1/e. 150: some fifty independent looks at jobs whose
+    /// phases last seconds, so the error of the mean is under 15 % of the spread.
+    pub memory_job_seconds: f64,
+    /// Job-seconds after which the profile's word weighs 1/e of that. 10: it is to be gone when
+    /// the first job ends.
+    pub prior_fades: f64,
+    /// The past weighs for at least so many seconds of all jobs that run. 5: a mean over phases.
+    pub memory_seconds: f64,
+    /// The short memory, as a part of the long one. An eighth: reacts in seconds.
+    pub short: f64,
+    /// Errors of the short mean by which it must differ from the long one to replace it. 3: where
+    /// that happens by chance, little is lost but the long memory's steadiness for a while.
+    pub change_errors: f64,
+    /// ... and by this part of the long one. 0.25: less is corrected by forgetting in time.
+    pub change_least: f64,
+}
+
+impl Default for DemandSettings {
+    fn default() -> Self {
+        Self {
+            prior_job_seconds: 4.0,
+            prior_fades: 10.0,
+            memory_job_seconds: 150.0,
+            memory_seconds: 5.0,
+            short: 0.125,
+            change_errors: 3.0,
+            change_least: 0.25,
+        }
+    }
+}
+
+/// Sums over samples of jobs, for one tick or with a fading past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Job-seconds.
+    pub jobs: f64,
+    /// Uncontended job-seconds: those in which no thread waited for a CPU.
+    pub free: f64,
+    /// CPU seconds.
+    pub cpu: f64,
+    /// Thread-seconds.
+    pub life: f64,
+    /// Thread-seconds spent waiting for a CPU.
+    pub wait: f64,
+    /// ... that another job or something outside held: neither an own thread nor a quota.
+    pub wait_for_others: f64,
+    /// Bytes from and to devices and other hosts.
+    pub bytes: f64,
+    /// Sum of `free * cores^2`.
+    pub cpu_squares: f64,
+    /// Sum of `bytes^2 / free`.
+    pub byte_squares: f64,
+}
+
+impl Work {
+    /// Adds a job's sample. Figures that contradict each other count as far as they can be true.
+    pub fn add(&mut self, sample: &JobSample) {
+        let seconds = sample.interval.as_secs_f64();
+        // A job without threads did nothing in that time, and one that says nothing of their lives
+        // had one thread.
+        let life = if sample.life.is_zero() { seconds } else { sample.life.as_secs_f64() };
+        if seconds <= 0.0 {
+            return;
+        }
+        let queue = sample.run_queue.unwrap_or_default();
+        let wait = queue.total.as_secs_f64().min(life);
+        let cpu = sample.cpu.as_secs_f64().min(life * 1.05);
+        let own = (queue.own + queue.throttled).as_secs_f64();
+        // What ran was not waiting: bounds a rounding of the parts.
+        let free = (seconds * (1.0 - wait / life)).max(seconds * (cpu / life).min(1.0)).max(1e-9);
+        let cores = cpu / free;
+        let bytes = sample.device_bytes.unwrap_or(0).saturating_add(sample.net_bytes.unwrap_or(0));
+        let bytes = bytes as f64;
+        self.jobs += seconds;
+        self.free += free;
+        self.cpu += cpu;
+        self.life += life;
+        self.wait += wait;
+        self.wait_for_others += (wait - own).max(0.0);
+        self.bytes += bytes;
+        self.cpu_squares += free * cores * cores;
+        self.byte_squares += bytes * bytes / free;
+    }
+
+    /// Adds another sum, after this one faded to a part of itself.
+    pub fn fade_and_add(&mut self, part: f64, other: &Self) {
+        let fade = |mine: &mut f64, its: f64| *mine = *mine * part + its;
+        fade(&mut self.jobs, other.jobs);
+        fade(&mut self.free, other.free);
+        fade(&mut self.cpu, other.cpu);
+        fade(&mut self.life, other.life);
+        fade(&mut self.wait, other.wait);
+        fade(&mut self.wait_for_others, other.wait_for_others);
+        fade(&mut self.bytes, other.bytes);
+        fade(&mut self.cpu_squares, other.cpu_squares);
+        fade(&mut self.byte_squares, other.byte_squares);
+    }
+
+    /// Cores that a job keeps busy, uncontended.
+    #[must_use]
+    pub fn cores(&self) -> Option<f64> {
+        (self.free > 0.0).then(|| self.cpu / self.free)
+    }
+
+    /// Variance of the cores that one job keeps busy, over jobs and time.
+    #[must_use]
+    pub fn variance(&self) -> f64 {
+        let cores = self.cores().unwrap_or(0.0);
+        if self.free > 0.0 { (self.cpu_squares / self.free - cores * cores).max(0.0) } else { 0.0 }
+    }
+
+    /// Share of its life that a thread neither runs nor waits for a CPU.
+    #[must_use]
+    pub fn idle(&self) -> f64 {
+        if self.life > 0.0 {
+            ((self.life - self.cpu - self.wait) / self.life).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+/// A connector's demand for CPU, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Demand {
+    prior: Work,
+    long: Work,
+    short: Work,
+    seen: f64,
+    changes: u64,
+}
+
+impl Demand {
+    /// What a profile declares, before anything was seen.
+    #[must_use]
+    pub fn declared(settings: &DemandSettings, cores: f64) -> Self {
+        let weight = settings.prior_job_seconds;
+        // A job that is on or off a CPU has the variance of a coin.
+        let spread = (cores * (1.0 - cores)).max(0.0);
+        let prior = Work {
+            jobs: weight,
+            free: weight,
+            cpu: weight * cores,
+            life: weight,
+            cpu_squares: weight * (cores * cores + spread),
+            ..Work::default()
+        };
+        Self { prior, long: Work::default(), short: Work::default(), seen: 0.0, changes: 0 }
+    }
+
+    /// Takes in what the jobs of a connector did in a tick; `running` of them did.
+    pub fn learn(&mut self, settings: &DemandSettings, tick: &Work, running: f64) {
+        if tick.jobs <= 0.0 || tick.free <= 0.0 {
+            return;
+        }
+        self.seen += tick.jobs;
+        let faded = (-tick.jobs / settings.prior_fades.max(0.1)).exp();
+        self.prior.fade_and_add(faded, &Work::default());
+        let memory = settings.memory_job_seconds.max(settings.memory_seconds * running).max(1.0);
+        self.long.fade_and_add((-tick.jobs / memory).exp(), tick);
+        let short = (memory * settings.short).max(1.0);
+        self.short.fade_and_add((-tick.jobs / short).exp(), tick);
+        if self.short.jobs > short * 0.5 && self.differs(settings) {
+            self.long = self.short;
+            self.changes += 1;
+        }
+    }
+
+    fn differs(&self, settings: &DemandSettings) -> bool {
+        let (Some(long), Some(short)) = (self.long.cores(), self.short.cores()) else {
+            return false;
+        };
+        // Samples of one job in neighbouring seconds are alike: a quarter of them count.
+        let looks = (self.short.free * 0.25).max(1.0);
+        // In a change, the short memory has both kinds in it, and their difference is no noise.
+        let error = (self.long.variance() / looks).sqrt();
+        let difference = (long - short).abs();
+        difference > settings.change_least * long && difference > settings.change_errors * error
+    }
+
+    /// Cores that a job keeps busy, uncontended; at least a thousandth.
+    #[must_use]
+    pub fn cores(&self) -> f64 {
+        self.known().cores().unwrap_or(0.0).max(0.001)
+    }
+
+    fn known(&self) -> Work {
+        let mut known = self.long;
+        known.fade_and_add(1.0, &self.prior);
+        known
+    }
+
+    /// Variance of that over jobs and time.
+    #[must_use]
+    pub fn variance(&self) -> f64 {
+        self.known().variance()
+    }
+
+    /// Job-seconds seen, ever.
+    #[must_use]
+    pub fn seen(&self) -> f64 {
+        self.seen
+    }
+
+    /// How often the demand was found to have become another.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Share of its life that a job neither runs nor waits for a CPU.
+    #[must_use]
+    pub fn idle(&self) -> f64 {
+        self.long.idle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::RunQueue;
+
+    fn sample(cpu: f64, wait: f64, life: f64) -> JobSample {
+        JobSample {
+            interval: Duration::from_secs(1),
+            cpu: Duration::from_secs_f64(cpu),
+            life: Duration::from_secs_f64(life),
+            run_queue: Some(RunQueue {
+                total: Duration::from_secs_f64(wait),
+                ..RunQueue::default()
+            }),
+            ..JobSample::default()
+        }
+    }
+
+    fn learned(declared: f64, samples: impl IntoIterator<Item = JobSample>) -> Demand {
+        let settings = DemandSettings::default();
+        let mut demand = Demand::declared(&settings, declared);
+        for sample in samples {
+            let mut work = Work::default();
+            work.add(&sample);
+            demand.learn(&settings, &work, 1.0);
+        }
+        demand
+    }
+
+    #[test]
+    fn demand_is_the_same_on_an_idle_and_on_a_crowded_host() {
+        // Half a core: alone; and where each core is wanted by three.
+        let alone = learned(0.5, vec![sample(0.5, 0.0, 1.0); 1000]);
+        let crowded = learned(0.5, vec![sample(0.25, 0.5, 1.0); 1000]);
+        assert!((alone.cores() - 0.5).abs() < 1e-6 && (crowded.cores() - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn threads_of_a_job_add_up() {
+        let demand = learned(0.5, vec![sample(3.0, 1.0, 4.0); 1000]);
+        assert!((demand.cores() - 4.0).abs() < 1e-3, "{}", demand.cores());
+    }
+
+    #[test]
+    fn a_profile_wrong_by_four_is_forgotten() {
+        for declared in [0.125, 2.0] {
+            let demand = learned(declared, vec![sample(0.5, 0.0, 1.0); 60]);
+            assert!((demand.cores() - 0.5).abs() < 0.01, "{declared}: {}", demand.cores());
+        }
+    }
+
+    #[test]
+    fn a_change_of_kind_is_noticed_within_seconds() {
+        let before = vec![sample(0.2, 0.0, 1.0); 500];
+        let after = vec![sample(1.0, 0.0, 1.0); 60];
+        let demand = learned(0.2, before.into_iter().chain(after));
+        assert!((demand.cores() - 1.0).abs() < 0.15, "{}", demand.cores());
+        assert!(demand.changes() >= 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_sample_leaves_a_demand_that_can_be_planned_with(
+            figures in proptest::collection::vec(
+                (0u64..u64::MAX / 4, 0u64..u64::MAX / 4, 0u64..u64::MAX / 4, 0u64..u64::MAX / 4),
+                0..50,
+            ),
+        ) {
+            let samples = figures.into_iter().map(|(interval, cpu, life, wait)| JobSample {
+                interval: Duration::from_nanos(interval),
+                cpu: Duration::from_nanos(cpu),
+                life: Duration::from_nanos(life),
+                run_queue: Some(RunQueue {
+                    total: Duration::from_nanos(wait),
+                    own: Duration::from_nanos(cpu),
+                    ..RunQueue::default()
+                }),
+                device_bytes: Some(wait),
+                ..JobSample::default()
+            });
+            let demand = learned(0.5, samples);
+            prop_assert!(demand.cores().is_finite() && demand.cores() >= 0.001);
+            prop_assert!(demand.variance().is_finite() && demand.variance() >= 0.0);
+            prop_assert!((0.0..=1.0).contains(&demand.idle()));
+        }
+    }
+}
