@@ -1,0 +1,138 @@
+//! What the core knows of one connector.
+
+use super::Settings;
+use super::backpressure::Backpressure;
+use super::event::{Decision, Learned, Reasons};
+use super::knee::Knee;
+use super::plan::Claim;
+use crate::learn::{ConnectorStatistics, Demand, Expected, Peaks, Work};
+use crate::model::{Bytes, Constraint, ProviderId, ResourceProfile};
+
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    pub(super) profile: ResourceProfile,
+    pub(super) providers: Vec<ProviderId>,
+    pub(super) demand: Demand,
+    pub(super) peaks: Peaks,
+    pub(super) statistics: ConnectorStatistics,
+    pub(super) knee: Knee,
+    pub(super) level: Backpressure,
+    /// What its jobs did since the last plan.
+    pub(super) work: Work,
+    /// Shares of that which were waits for a block device and bytes of the network.
+    pub(super) block_wait: f64,
+    pub(super) network: f64,
+    /// Memory of its running jobs at the last look, and how many those are.
+    pub(super) held: (f64, u32),
+    pub(super) limit: u32,
+    pub(super) constraint: Constraint,
+    pub(super) reasons: Reasons,
+    pub(super) last: Option<Decision>,
+}
+
+impl Connector {
+    pub(super) fn new(
+        settings: &Settings,
+        profile: ResourceProfile,
+        providers: Vec<ProviderId>,
+    ) -> Self {
+        let limit = first(&profile);
+        Self {
+            demand: Demand::declared(&settings.demand, profile.avg_cpu_cores),
+            profile,
+            providers,
+            peaks: Peaks::default(),
+            statistics: ConnectorStatistics::default(),
+            knee: Knee::default(),
+            level: Backpressure::default(),
+            work: Work::default(),
+            block_wait: 0.0,
+            network: 0.0,
+            held: (0.0, 0),
+            limit,
+            constraint: Constraint::Cap,
+            reasons: Reasons::default(),
+            last: None,
+        }
+    }
+
+    pub(super) fn first(&self) -> u32 {
+        first(&self.profile)
+    }
+
+    pub(super) fn learned(&self) -> Learned {
+        Learned {
+            demand: self.demand,
+            peaks: self.peaks.clone(),
+            statistics: self.statistics.clone(),
+        }
+    }
+
+    pub(super) fn restore(&mut self, learned: Learned) {
+        self.demand = learned.demand;
+        self.peaks = learned.peaks;
+        self.statistics = learned.statistics;
+    }
+
+    /// What a job needs that has not begun.
+    pub(super) fn need(&self, settings: &Settings) -> Expected {
+        let declared = Bytes::from_mb(self.profile.avg_memory_mb);
+        let (held, jobs) = self.held;
+        let running = (jobs > 0).then(|| held / f64::from(jobs));
+        let mut need = self.peaks.new_job(&settings.memory, declared, running);
+        if let Some(most) = self.profile.max_memory_mb {
+            need.peak = need.peak.min(Bytes::from_mb(most));
+        }
+        need
+    }
+
+    /// What it claims of the host. `gpus` are those free for jobs that need one.
+    pub(super) fn claim(&self, settings: &Settings, cores: f64, budget: Bytes, gpus: u32) -> Claim {
+        let cap = self.profile.max_concurrent_jobs.unwrap_or(settings.most_slots);
+        let mut most = (f64::from(cap.min(settings.most_slots)), Constraint::Cap);
+        let mut bound = |jobs: f64, by: Constraint| {
+            if jobs < most.0 {
+                most = (jobs, by);
+            }
+        };
+        if !self.profile.adaptive_concurrency || self.is_cold(settings) {
+            bound(f64::from(self.first()), Constraint::Cap);
+        } else if let Some(knee) = self.knee.jobs() {
+            bound(knee, self.knee_of());
+        }
+        if self.profile.gpu {
+            bound(f64::from(gpus), Constraint::Gpu);
+        }
+        let per_job = self.demand.cores();
+        if settings.threshold_is_ceiling {
+            bound(cores * self.profile.backpressure_threshold / per_job, Constraint::Cpu);
+        }
+        let need = self.need(settings).peak.as_f64();
+        Claim {
+            weight: self.profile.weight,
+            cores: per_job,
+            variance: self.demand.variance(),
+            // In units of cores, so that shares of both are compared as parts of the host.
+            memory_share: cores * need / budget.as_f64().max(need).max(1.0),
+            most: most.0.max(1.0),
+            most_by: if most.0 < 1.0 { Constraint::Floor } else { most.1 },
+        }
+    }
+
+    pub(super) fn is_cold(&self, settings: &Settings) -> bool {
+        self.demand.seen() < settings.cold_job_seconds
+    }
+
+    /// What a knee is of: a disk where jobs wait for one, else something behind the network.
+    pub(super) fn knee_of(&self) -> Constraint {
+        if self.block_wait > 0.5 * self.demand.idle() && self.network <= 0.5 {
+            Constraint::Disk
+        } else {
+            Constraint::Network
+        }
+    }
+}
+
+fn first(profile: &ResourceProfile) -> u32 {
+    profile.preferred_concurrency.min(profile.max_concurrent_jobs.unwrap_or(u32::MAX)).max(1)
+}

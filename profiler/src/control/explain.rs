@@ -1,0 +1,192 @@
+//! Why a limit is what it is, in words and numbers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::core::Core;
+use super::event::{Decision, Reasons};
+use crate::lease::LedgerError;
+use crate::model::units::{bytes, duration};
+use crate::model::{Bytes, ConnectorId, Constraint};
+
+/// Why a limit is what it is, as `Explain` gives it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The limit in force.
+    pub limit: u32,
+    /// What binds it.
+    pub constraint: Constraint,
+    /// The reasons, one a line.
+    pub lines: Vec<String>,
+    /// What one slot more would need; `None` if there is a free one.
+    pub next_slot_needs: Option<String>,
+    /// What was learned of its jobs.
+    pub learned: BTreeMap<String, f64>,
+    /// What the profile declares of the same.
+    pub declared: BTreeMap<String, f64>,
+}
+
+impl Core {
+    /// Why a connector's limit is what it is.
+    ///
+    /// # Errors
+    ///
+    /// The connector is unknown.
+    pub fn explain(&self, id: ConnectorId) -> Result<Explanation, LedgerError> {
+        let connector = self.connector(id)?;
+        let state = self.ledger.state(id)?;
+        let mut constraint = state.constraint;
+        let mut lines = vec![connector.reasons.line(constraint)];
+        let need = connector.need(&self.settings);
+        let free = self.ledger.budget().less(self.ledger.reserved()).less(self.ledger.margin());
+        let memory_short = need.peak > free && state.in_use < state.limit && state.waiting > 0;
+        if memory_short {
+            constraint = Constraint::Memory;
+            lines.push(self.memory_line(need.peak, free));
+        }
+        lines.push(format!(
+            "{} of {} slots in use, {} waiting, {} reserved for its jobs",
+            state.in_use,
+            state.limit,
+            state.waiting,
+            bytes(state.reserved.0)
+        ));
+        if connector.is_cold(&self.settings) {
+            lines.push(format!(
+                "{:.1} job-seconds seen of the {:.0} it takes to know its demand: the preferred \
+                 concurrency holds",
+                connector.demand.seen(),
+                self.settings.cold_job_seconds
+            ));
+        }
+        let declares = connector.profile.avg_cpu_cores;
+        let uses = connector.demand.cores();
+        if !connector.is_cold(&self.settings) && !(0.67..1.5).contains(&(uses / declares)) {
+            lines.push(format!("declares {declares:.2} cores, uses {uses:.2}"));
+        }
+        if let Some(last) = &connector.last {
+            lines.push(last.line(duration(nanoseconds(self.now.since(last.at)))));
+        }
+        if state.drained {
+            lines.push("drained: no new jobs until it is resumed".to_owned());
+        }
+        let has_free_slot = state.in_use < state.limit && !memory_short && !state.drained;
+        Ok(Explanation {
+            limit: state.limit,
+            constraint,
+            next_slot_needs: (!has_free_slot)
+                .then(|| connector.reasons.next_slot(constraint, state.limit, need.peak)),
+            lines,
+            learned: self.learned_figures(id)?,
+            declared: self.declared_figures(id)?,
+        })
+    }
+
+    fn memory_line(&self, need: Bytes, free: Bytes) -> String {
+        format!(
+            "memory: a job is expected to need {}, and {} are left of a budget of {} ({} reserved, {} \
+             kept for what is uncertain, {} held by others)",
+            bytes(need.0),
+            bytes(free.0),
+            bytes(self.ledger.budget().0),
+            bytes(self.ledger.reserved().0),
+            bytes(self.ledger.margin().0),
+            bytes(self.budget.external().0),
+        )
+    }
+
+    fn learned_figures(&self, id: ConnectorId) -> Result<BTreeMap<String, f64>, LedgerError> {
+        let connector = self.connector(id)?;
+        let statistics = &connector.statistics;
+        let figures = [
+            ("cpu_cores", Some(connector.demand.cores()).filter(|_| connector.demand.seen() > 0.0)),
+            ("memory_mb", statistics.memory_peak_mean_bytes.get().map(|mean| mean / 1_048_576.0)),
+            ("duration_seconds", statistics.duration_seconds.get()),
+            ("knee", connector.knee.jobs()),
+        ];
+        Ok(named(&figures))
+    }
+
+    fn declared_figures(&self, id: ConnectorId) -> Result<BTreeMap<String, f64>, LedgerError> {
+        let profile = &self.connector(id)?.profile;
+        let figures = [
+            ("cpu_cores", Some(profile.avg_cpu_cores)),
+            ("memory_mb", Some(profile.avg_memory_mb)),
+            ("duration_seconds", profile.avg_duration_seconds),
+        ];
+        Ok(named(&figures))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn named(figures: &[(&str, Option<f64>)]) -> BTreeMap<String, f64> {
+    figures.iter().filter_map(|(name, figure)| Some(((*name).to_owned(), (*figure)?))).collect()
+}
+
+impl Reasons {
+    fn line(&self, constraint: Constraint) -> String {
+        let free = (self.cores - self.external_cores).max(0.0);
+        match constraint {
+            Constraint::Cpu => format!(
+                "CPU: a job keeps {:.2} cores busy; {:.1} of {:.1} cores are not used by others and \
+                 are filled {:.2} times: room for {:.1} jobs",
+                self.cores_per_job, free, self.cores, self.trim, self.jobs
+            ),
+            Constraint::Cap => match self.cap {
+                Some(cap) => format!("the profile allows {cap}; CPUs and the rest would have room"),
+                None => "the preferred concurrency holds while little is known".to_owned(),
+            },
+            Constraint::Disk | Constraint::Network => format!(
+                "{}: beyond {:.0} jobs at a time, more jobs do hardly more",
+                if constraint == Constraint::Disk { "disk" } else { "network or server" },
+                self.knee.unwrap_or(self.jobs)
+            ),
+            Constraint::Gpu => format!("{} GPUs are free and cool", self.gpus.unwrap_or(0)),
+            Constraint::Floor => format!(
+                "nothing is left for it ({:.1} of {:.1} cores are used by others), and one job \
+                 always may",
+                self.external_cores, self.cores
+            ),
+            Constraint::Override => "set by hand".to_owned(),
+            Constraint::Memory => "memory is short".to_owned(),
+            Constraint::Provider => "a provider takes no more".to_owned(),
+            Constraint::Queue => "others came first".to_owned(),
+            Constraint::Drained => "drained".to_owned(),
+        }
+    }
+
+    fn next_slot(&self, constraint: Constraint, limit: u32, memory: Bytes) -> String {
+        match constraint {
+            Constraint::Cpu | Constraint::Floor => {
+                let short = (f64::from(limit) + 0.5 - self.jobs).max(0.0) * self.cores_per_job;
+                format!("{short:.2} cores more, or a job that needs less")
+            }
+            Constraint::Cap => "a higher max_concurrent_jobs".to_owned(),
+            Constraint::Memory => format!("{} of memory free", bytes(memory.0)),
+            Constraint::Disk | Constraint::Network => {
+                "a faster device or service: more jobs would wait for it".to_owned()
+            }
+            Constraint::Gpu => "a GPU that is free and cool".to_owned(),
+            Constraint::Override => "the end of the limit set by hand".to_owned(),
+            Constraint::Provider => "a free place at the provider".to_owned(),
+            Constraint::Queue => "others to end".to_owned(),
+            Constraint::Drained => "somebody to resume it".to_owned(),
+        }
+    }
+}
+
+impl Decision {
+    fn line(&self, ago: String) -> String {
+        format!(
+            "last changed {ago} ago, from {} to {}: {}",
+            self.from,
+            self.to,
+            self.reasons.line(self.constraint)
+        )
+    }
+}

@@ -1,0 +1,227 @@
+//! How many jobs of each connector fit, shared fairly: weighted dominant-resource filling.
+//!
+//! Each claim rises with the water: at level `l` it has `clamp(l * weight / share, floor, most)`
+//! jobs, `share` being the part of the host that one job takes (Ghodsi et al., "Dominant Resource
+//! Fairness", NSDI 2011). The level is as high as the CPUs allow. Claims are few and the demand is
+//! monotonic in the level, so it is found by bisection.
+//!
+//! Memory bounds no claim here: the ledger admits each job by its own expected peak, in the order
+//! of weighted shares, which no number of slots could do as exactly.
+
+use crate::model::Constraint;
+
+/// What a connector wants of the host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claim {
+    /// Share relative to others, positive.
+    pub weight: f64,
+    /// Cores per job, positive.
+    pub cores: f64,
+    /// Variance of that.
+    pub variance: f64,
+    /// Part of the memory budget that a job takes.
+    pub memory_share: f64,
+    /// The most jobs that it can have, at least 1.
+    pub most: f64,
+    /// What that is for.
+    pub most_by: Constraint,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Capacity {
+    /// Cores that managed jobs may use, after the trim.
+    pub cores: f64,
+    /// Deviations of the total demand to fill beyond it.
+    pub overfill: f64,
+}
+
+/// What a connector gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// Jobs, at least 1; not yet whole.
+    pub jobs: f64,
+    /// What binds.
+    pub constraint: Constraint,
+}
+
+/// Bisections of the level: 2^-30 of the range is less than a thousandth of a job.
+const STEPS: u32 = 30;
+
+/// Fills the host. One share per claim, in their order.
+#[must_use]
+pub fn fill(claims: &[Claim], capacity: &Capacity) -> Vec<Share> {
+    let at = |level: f64| claims.iter().map(move |claim| claim.at(level));
+    let fits = |level: f64| {
+        let (mut cores, mut variance) = (0.0, 0.0);
+        for (claim, jobs) in claims.iter().zip(at(level)) {
+            cores += jobs * claim.cores;
+            variance += jobs * claim.variance;
+        }
+        cores <= capacity.cores.max(0.0) + capacity.overfill * variance.sqrt()
+    };
+    // Where every claim has its most.
+    let top = claims.iter().map(Claim::level_of_most).fold(0.0, f64::max);
+    let mut level = top;
+    if !fits(top) {
+        let (mut low, mut high) = (0.0, top);
+        // By ratio where the range is wide: levels of small and large jobs differ by magnitudes.
+        for _ in 0..STEPS {
+            let middle = if low > 0.0 { (low * high).sqrt() } else { high / 16.0 };
+            if fits(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+            if high < 1e-12 || (low > 0.0 && high / low < 1.0001) {
+                break;
+            }
+        }
+        level = low;
+    }
+    let shares = claims.iter().zip(at(level)).map(|(claim, jobs)| {
+        let constraint = if jobs >= claim.most {
+            claim.most_by
+        } else if jobs <= 1.0 {
+            Constraint::Floor
+        } else {
+            Constraint::Cpu
+        };
+        Share { jobs, constraint }
+    });
+    shares.collect()
+}
+
+impl Claim {
+    /// The part of the host that a job takes of what it takes most of, as a level has it: per unit
+    /// of weight, so that CPUs count as one per core.
+    fn share(&self) -> f64 {
+        self.cores.max(self.memory_share).max(1e-6) / self.weight.max(1e-6)
+    }
+
+    fn at(&self, level: f64) -> f64 {
+        (level / self.share()).clamp(1.0, self.most.max(1.0))
+    }
+
+    fn level_of_most(&self) -> f64 {
+        self.most.max(1.0) * self.share()
+    }
+}
+
+/// A whole limit from one that is not: it rises from half a job on and falls three quarters below, so
+/// that noise around a half changes nothing.
+#[must_use]
+pub fn whole(jobs: f64, before: u32, most: u32) -> u32 {
+    let before_exact = f64::from(before);
+    let target = if jobs >= before_exact + 0.5 || jobs < before_exact - 0.75 {
+        (jobs + 0.5).floor()
+    } else {
+        before_exact
+    };
+    #[allow(clippy::cast_sign_loss, reason = "clamped between 1 and a u32")]
+    let target = target.clamp(1.0, f64::from(most.max(1))) as u32;
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn claim(cores: f64, weight: f64, most: f64) -> Claim {
+        Claim { weight, cores, variance: 0.0, memory_share: 0.0, most, most_by: Constraint::Cap }
+    }
+
+    fn jobs(claims: &[Claim], cores: f64) -> Vec<f64> {
+        let capacity = Capacity { cores, overfill: 0.75 };
+        fill(claims, &capacity).iter().map(|share| (share.jobs * 100.0).round() / 100.0).collect()
+    }
+
+    #[test]
+    fn one_connector_fills_the_host() {
+        assert_eq!(jobs(&[claim(0.5, 1.0, 1000.0)], 16.0), [32.0]);
+        assert_eq!(jobs(&[claim(0.5, 1.0, 8.0)], 16.0), [8.0]);
+    }
+
+    #[test]
+    fn cores_are_shared_by_weight_not_jobs() {
+        assert_eq!(jobs(&[claim(1.0, 1.0, 1e3), claim(0.25, 1.0, 1e3)], 16.0), [8.0, 32.0]);
+        assert_eq!(jobs(&[claim(1.0, 3.0, 1e3), claim(1.0, 1.0, 1e3)], 16.0), [12.0, 4.0]);
+    }
+
+    #[test]
+    fn what_one_leaves_is_for_the_others() {
+        assert_eq!(jobs(&[claim(1.0, 1.0, 2.0), claim(1.0, 1.0, 1e3)], 16.0), [2.0, 14.0]);
+    }
+
+    #[test]
+    fn everybody_has_one_even_where_nothing_fits() {
+        let shares = fill(&[claim(8.0, 1.0, 9.0); 4], &Capacity { cores: 0.0, overfill: 0.75 });
+        assert!(shares.iter().all(|share| share.jobs == 1.0));
+        assert!(shares.iter().all(|share| share.constraint == Constraint::Floor));
+    }
+
+    #[test]
+    fn uneven_demand_is_overfilled_by_its_deviation() {
+        let uneven = Claim { variance: 0.25, ..claim(0.5, 1.0, 1e3) };
+        // x / 2 = 16 + 0.75 * sqrt(x / 4).
+        let found = jobs(&[uneven], 16.0)[0];
+        assert!((found / 2.0 - 16.0 - 0.75 * (found / 4.0).sqrt()).abs() < 0.02, "{found}");
+    }
+
+    #[test]
+    fn a_limit_changes_only_when_the_plan_moves_away_from_it() {
+        let path = [4.0, 4.4, 4.5, 4.3, 4.26, 4.24, 0.0];
+        let mut limit = 4;
+        let limits = path.map(|jobs| {
+            limit = whole(jobs, limit, 100);
+            limit
+        });
+        assert_eq!(limits, [4, 4, 5, 5, 5, 4, 1]);
+        assert_eq!(whole(f64::NAN, 7, 100), 7);
+        assert_eq!(whole(f64::INFINITY, 7, 100), 100);
+    }
+
+    #[test]
+    fn a_plan_for_fifty_connectors_is_quick() {
+        let claims: Vec<_> = (1..=50).map(|n| claim(0.01 * f64::from(n), 1.0, 500.0)).collect();
+        let capacity = Capacity { cores: 16.0, overfill: 0.75 };
+        let timed = (0..200).map(|_| {
+            let start = Instant::now();
+            assert_eq!(fill(&claims, &capacity).len(), 50);
+            start.elapsed()
+        });
+        let best = timed.min().unwrap();
+        println!("a plan for 50 connectors: {best:?}");
+        assert!(best < Duration::from_micros(100), "{best:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn shares_fit_are_bounded_and_equal_by_weight(
+            claims in proptest::collection::vec((0.001f64..64.0, 0.001f64..1e3, 1f64..4096.0), 0..60),
+            cores in 0.0f64..1e4,
+        ) {
+            let claims: Vec<_> =
+                claims.into_iter().map(|(cores, weight, most)| claim(cores, weight, most)).collect();
+            let shares = fill(&claims, &Capacity { cores, overfill: 0.75 });
+            let both = || claims.iter().zip(&shares);
+            let used: f64 = both().map(|(claim, share)| claim.cores * share.jobs).sum();
+            let floor: f64 = claims.iter().map(|claim| claim.cores).sum();
+            prop_assert!(used <= cores.max(floor) * 1.001 + 1e-6, "{} of {}", used, cores);
+            for (claim, share) in both() {
+                prop_assert!(share.jobs >= 1.0 && share.jobs <= claim.most);
+            }
+            let free: Vec<_> = both()
+                .filter(|(_, share)| share.constraint == Constraint::Cpu)
+                .map(|(claim, share)| share.jobs * claim.cores / claim.weight)
+                .collect();
+            for pair in free.windows(2) {
+                prop_assert!((pair[0] / pair[1] - 1.0).abs() < 0.001, "{:?}", free);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Every constant of the controller, with its reason.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdviceSettings, BackpressureSettings, KneeSettings};
+use crate::learn::{DemandSettings, MemorySettings};
+use crate::lease;
+use crate::model::Bytes;
+
+/// How limits are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How often limits are planned. 1 s: demand is known within seconds, and nobody needs a limit
+    /// that is younger.
+    pub plan_every: Duration,
+    /// A sample of a longer interval than this says nothing of now. 30 s.
+    pub longest_interval: Duration,
+    /// How far the CPU is filled beyond the mean demand, in deviations of the demand of all jobs.
+    /// 0.75: where jobs come and go independently, so much more keeps the CPUs busy in the
+    /// valleys.
+    pub overfill: f64,
+    /// Time over which external load is averaged. 1 s: it is exact, so only its own noise counts.
+    pub external_average: Duration,
+    /// Job-seconds that must have been seen of a connector before its limit may pass the preferred
+    /// concurrency. 4.
+    pub cold_job_seconds: f64,
+    /// Most slots of a connector without a cap. 4,096: no input makes a limit without a bound.
+    pub most_slots: u32,
+    /// Whether `backpressure_threshold` is a hard ceiling on what is planned. False: it is where a
+    /// connector is told of pressure. As a ceiling it costs a fifth of the throughput.
+    pub threshold_is_ceiling: bool,
+    /// Part of the memory that is neither external nor the reserve, that jobs may hold. 0.95: what
+    /// the kernel needs for them besides.
+    pub memory_share: f64,
+    /// Memory that is left to who sits in front of the host. 500 MB.
+    pub memory_reserve: Bytes,
+    /// How long more memory must have been free before the budget rises. 30 s: a neighbour that
+    /// let go may take it again.
+    pub memory_raise_after: Duration,
+    /// A GPU is free for a job below this share of use. 0.7.
+    pub gpu_busy: f64,
+    /// ... and below these degrees Celsius. 84: where most begin to slow themselves down.
+    pub gpu_hot: f64,
+    /// The trim of CPU filling.
+    pub trim: TrimSettings,
+    /// Where more jobs do no more.
+    pub knee: KneeSettings,
+    /// Demand for CPU.
+    pub demand: DemandSettings,
+    /// Peaks of memory.
+    pub memory: MemorySettings,
+    /// Levels.
+    pub backpressure: BackpressureSettings,
+    /// Advice.
+    pub advice: AdviceSettings,
+    /// Who goes first.
+    pub ledger: lease::Settings,
+    /// Limits are computed and told, and what was there before stays in force: the preferred
+    /// concurrency.
+    pub shadow: bool,
+}
+
+/// How the filling of CPUs is trimmed to what is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrimSettings {
+    /// Share of runnable time that is to be spent waiting for a CPU. 0.06: enough that a CPU finds
+    /// somebody, too little to slow anybody.
+    pub wait_share: f64,
+    /// ... while CPUs idle at times, so that more jobs do more. 0.15.
+    pub wait_share_idle: f64,
+    /// Use of the CPUs from which on more jobs do no more. 0.97.
+    pub full: f64,
+    /// Step per second and unit of error. 0.15: stable with a delay of 4 s by a factor of 2.3.
+    pub gain: f64,
+    /// The least factor. 0.5: demand is exact; who needs less has another problem.
+    pub least: f64,
+    /// The greatest factor. 1.6.
+    pub most: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            plan_every: Duration::from_secs(1),
+            longest_interval: Duration::from_secs(30),
+            overfill: 0.75,
+            external_average: Duration::from_secs(1),
+            cold_job_seconds: 4.0,
+            most_slots: 4096,
+            threshold_is_ceiling: false,
+            memory_share: 0.95,
+            memory_reserve: Bytes(500 << 20),
+            memory_raise_after: Duration::from_secs(30),
+            gpu_busy: 0.7,
+            gpu_hot: 84.0,
+            trim: TrimSettings::default(),
+            knee: KneeSettings::default(),
+            demand: DemandSettings::default(),
+            memory: MemorySettings::default(),
+            backpressure: BackpressureSettings::default(),
+            advice: AdviceSettings::default(),
+            ledger: lease::Settings::default(),
+            shadow: false,
+        }
+    }
+}
+
+impl Default for TrimSettings {
+    fn default() -> Self {
+        Self {
+            wait_share: 0.06,
+            wait_share_idle: 0.15,
+            full: 0.97,
+            gain: 0.15,
+            least: 0.5,
+            most: 1.6,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One factor on the capacity of the CPUs, trimmed so that jobs wait for a CPU as much as they
+//! should.
+//!
+//! Demand is computed; what it leaves out (bursts that coincide, hyper-threads, work that the kernel
+//! does for jobs) shows as waiting. Each second `ln(factor)` moves by `gain * (target - share)`.
+//! The share follows the factor within a few seconds, and rises by about 1 per unit of
+//! `ln(factor)` where CPUs are full, so the loop gain is 0.15 per second and a delay of 4 s leaves
+//! a margin: `0.15 * 4 = 0.6 < pi / 2`.
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::TrimSettings;
+
+/// The factor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trim {
+    logarithm: f64,
+}
+
+/// What the trim goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Waiting {
+    /// Seconds that jobs ran.
+    pub run: f64,
+    /// Seconds that they waited for a CPU which others had.
+    pub wait: f64,
+    /// Use of the CPUs, from 0 to 1.
+    pub used: f64,
+    /// Whether somebody waits for a slot that CPU time keeps from it.
+    pub binds: bool,
+    /// Whether no connector has more jobs than its limit.
+    pub drained: bool,
+}
+
+impl Default for Trim {
+    fn default() -> Self {
+        Self { logarithm: 0.0 }
+    }
+}
+
+impl Trim {
+    /// The factor now.
+    #[must_use]
+    pub fn factor(&self) -> f64 {
+        self.logarithm.exp()
+    }
+
+    /// Takes what was seen in `seconds` into account.
+    pub fn update(&mut self, settings: &TrimSettings, seen: &Waiting, seconds: f64) {
+        let runnable = seen.run + seen.wait;
+        if runnable <= 0.0 || !runnable.is_finite() || !seconds.is_finite() {
+            return;
+        }
+        let share = seen.wait / runnable;
+        let idle = seen.used < settings.full;
+        let target = if idle { settings.wait_share_idle } else { settings.wait_share };
+        let error = target - share;
+        let allowed = if error > 0.0 { seen.binds && idle } else { seen.drained };
+        if allowed {
+            // A long interval is one look all the same.
+            let step = settings.gain * error * seconds.clamp(0.0, 2.0);
+            let (least, most) = (settings.least.max(0.01).ln(), settings.most.min(100.0).ln());
+            self.logarithm = (self.logarithm + step).clamp(least.min(0.0), most.max(0.0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// CPUs that are filled `factor * error` full, seen `delay` seconds late.
+    fn settle(error: f64, delay: usize) -> Vec<f64> {
+        let settings = TrimSettings::default();
+        let mut trim = Trim::default();
+        let mut late: VecDeque<f64> = vec![1.0; delay].into();
+        let mut factors = Vec::new();
+        for _ in 0..120 {
+            late.push_back(trim.factor() * error);
+            let fill: f64 = late.pop_front().unwrap();
+            let run = fill.min(1.0);
+            let seen = Waiting { run, wait: fill - run, used: run, binds: true, drained: true };
+            trim.update(&settings, &seen, 1.0);
+            factors.push(trim.factor());
+        }
+        factors
+    }
+
+    #[test]
+    fn it_settles_in_spite_of_a_delay_of_four_seconds_and_more() {
+        for delay in [0, 1, 4, 8] {
+            for error in [0.7, 1.0, 1.5] {
+                let factors = settle(error, delay);
+                let last = &factors[90..];
+                let most = last.iter().copied().fold(0.0, f64::max);
+                let least = last.iter().copied().fold(9.0, f64::min);
+                assert!(most - least < 0.05, "delay {delay}, error {error}: {least} to {most}");
+                let fill = factors[119] * error;
+                assert!((0.97..1.2).contains(&fill), "delay {delay}, error {error}: fills {fill}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_rises_only_where_that_could_help() {
+        let settings = TrimSettings::default();
+        let quiet = Waiting { run: 1.0, used: 0.5, drained: true, ..Waiting::default() };
+        for seen in [quiet, Waiting { used: 0.99, binds: true, ..quiet }] {
+            let mut trim = Trim::default();
+            trim.update(&settings, &seen, 1.0);
+            assert_eq!(trim.factor(), 1.0);
+        }
+        let mut trim = Trim::default();
+        let above = Waiting { run: 1.0, wait: 1.0, used: 1.0, binds: true, drained: false };
+        trim.update(&settings, &above, 1.0);
+        assert_eq!(trim.factor(), 1.0, "what is above its limit comes down by itself");
+    }
+
+    proptest! {
+        #[test]
+        fn the_factor_is_bounded_whatever_is_seen(
+            seen in proptest::collection::vec(
+                (any::<f64>(), any::<f64>(), any::<f64>(), any::<bool>(), any::<f64>()), 0..50),
+        ) {
+            let mut trim = Trim::default();
+            for (run, wait, used, both, seconds) in seen {
+                let seen = Waiting { run, wait, used, binds: both, drained: both };
+                trim.update(&TrimSettings::default(), &seen, seconds);
+                prop_assert!((0.49..1.61).contains(&trim.factor()));
+            }
+        }
+    }
+}
