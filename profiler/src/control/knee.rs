@@ -48,14 +48,16 @@ pub struct KneeSettings {
     pub sure: f64,
     /// A window is at least this long. 1 s.
     pub least_window: Duration,
-    /// A ramp judges after so long at the latest. 4 s: a wrong step is corrected by trials.
+    /// A ramp judges after so long at the latest. 2 s: a step too far shows at once, and is taken
+    /// back.
     pub ramp_window: Duration,
     /// A trial judges after so long at the latest. 12 s: what is not clear by then counts for more
     /// jobs, since many jobs make it clear sooner.
     pub longest_window: Duration,
     /// Between trials, at first. 15 s.
     pub first_pause: Duration,
-    /// ... and when they bring nothing. 60 s.
+    /// ... and when they bring nothing. 120 s: a trial of a tenth for a tenth of the time costs a
+    /// hundredth at most.
     pub longest_pause: Duration,
     /// How long after a change nothing is judged. 1 s, and at most a third of a job.
     pub settle: Duration,
@@ -74,10 +76,10 @@ impl Default for KneeSettings {
             trial_error: 0.04,
             sure: 1.5,
             least_window: Duration::from_secs(1),
-            ramp_window: Duration::from_secs(4),
+            ramp_window: Duration::from_secs(2),
             longest_window: Duration::from_secs(12),
             first_pause: Duration::from_secs(15),
-            longest_pause: Duration::from_secs(60),
+            longest_pause: Duration::from_secs(120),
             settle: Duration::from_secs(1),
         }
     }

@@ -67,14 +67,19 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimSettings {
-    /// Share of runnable time that is to be spent waiting for a CPU. 0.06: enough that a CPU finds
-    /// somebody, too little to slow anybody.
+    /// Share of runnable time that is to be spent waiting for a CPU, while CPUs are full. 0.15: less
+    /// leaves CPUs idle wherever demand comes in bursts; a thread that waits so much is not slowed
+    /// by a sixth.
     pub wait_share: f64,
-    /// ... while CPUs idle at times, so that more jobs do more. 0.15.
+    /// ... while CPUs idle at times, so that more jobs do more. 0.25.
     pub wait_share_idle: f64,
+    /// Seconds over which that share is averaged. 4: bursts of jobs that began together are not
+    /// a state of the host.
+    pub average_seconds: f64,
     /// Use of the CPUs from which on more jobs do no more. 0.97.
     pub full: f64,
-    /// Step per second and unit of error. 0.15: stable with a delay of 4 s by a factor of 2.3.
+    /// Step per second and unit of error. 0.1: stable with the average and a delay of 4 s by a
+    /// factor of 2.
     pub gain: f64,
     /// The least factor. 0.5: demand is exact; who needs less has another problem.
     pub least: f64,
@@ -112,10 +117,11 @@ impl Default for Settings {
 impl Default for TrimSettings {
     fn default() -> Self {
         Self {
-            wait_share: 0.06,
-            wait_share_idle: 0.15,
+            wait_share: 0.15,
+            wait_share_idle: 0.25,
+            average_seconds: 4.0,
             full: 0.97,
-            gain: 0.15,
+            gain: 0.1,
             least: 0.5,
             most: 1.6,
         }

@@ -4,8 +4,8 @@
 //! Demand is computed; what it leaves out (bursts that coincide, hyper-threads, work that the kernel
 //! does for jobs) shows as waiting. Each second `ln(factor)` moves by `gain * (target - share)`.
 //! The share follows the factor within a few seconds, and rises by about 1 per unit of
-//! `ln(factor)` where CPUs are full, so the loop gain is 0.15 per second and a delay of 4 s leaves
-//! a margin: `0.15 * 4 = 0.6 < pi / 2`.
+//! `ln(factor)` where CPUs are full, so the loop gain is 0.1 per second; an average over 4 s and a
+//! delay of 4 s more leave a margin: `0.1 * 8 = 0.8 < pi / 2`.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ use super::settings::TrimSettings;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trim {
     logarithm: f64,
+    share: Option<f64>,
+    used: f64,
 }
 
 /// What the trim goes by.
@@ -34,7 +36,7 @@ pub struct Waiting {
 
 impl Default for Trim {
     fn default() -> Self {
-        Self { logarithm: 0.0 }
+        Self { logarithm: 0.0, share: None, used: 0.0 }
     }
 }
 
@@ -48,11 +50,11 @@ impl Trim {
     /// Takes what was seen in `seconds` into account.
     pub fn update(&mut self, settings: &TrimSettings, seen: &Waiting, seconds: f64) {
         let runnable = seen.run + seen.wait;
-        if runnable <= 0.0 || !runnable.is_finite() || !seconds.is_finite() {
+        if !(runnable > 0.0 && runnable.is_finite() && seconds.is_finite()) {
             return;
         }
-        let share = seen.wait / runnable;
-        let idle = seen.used < settings.full;
+        let (share, used) = self.average(settings, seen.wait / runnable, seen.used, seconds);
+        let idle = used < settings.full;
         let target = if idle { settings.wait_share_idle } else { settings.wait_share };
         let error = target - share;
         let allowed = if error > 0.0 { seen.binds && idle } else { seen.drained };
@@ -62,6 +64,23 @@ impl Trim {
             let (least, most) = (settings.least.max(0.01).ln(), settings.most.min(100.0).ln());
             self.logarithm = (self.logarithm + step).clamp(least.min(0.0), most.max(0.0));
         }
+    }
+
+    fn average(
+        &mut self,
+        settings: &TrimSettings,
+        share: f64,
+        used: f64,
+        seconds: f64,
+    ) -> (f64, f64) {
+        let used = if used.is_finite() { used.clamp(0.0, 1.0) } else { 1.0 };
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+        let part = 1.0 - (-seconds.clamp(0.0, 60.0) / settings.average_seconds.max(0.1)).exp();
+        let (before, used_before) = self.share.map_or((share, used), |mean| (mean, self.used));
+        let mean = before + part * (share - before);
+        self.share = Some(mean);
+        self.used = used_before + part * (used - used_before);
+        (mean, self.used)
     }
 }
 
@@ -100,7 +119,7 @@ mod tests {
                 let least = last.iter().copied().fold(9.0, f64::min);
                 assert!(most - least < 0.05, "delay {delay}, error {error}: {least} to {most}");
                 let fill = factors[119] * error;
-                assert!((0.97..1.2).contains(&fill), "delay {delay}, error {error}: fills {fill}");
+                assert!((0.97..1.35).contains(&fill), "delay {delay}, error {error}: fills {fill}");
             }
         }
     }

@@ -25,9 +25,10 @@ pub struct DemandSettings {
     /// Job-seconds after which the profile's word weighs 1/e of that. 10: it is to be gone when
     /// the first job ends.
     pub prior_fades: f64,
-    /// The past weighs for at least so many seconds of all jobs that run. 5: a mean over phases.
+    /// The past weighs for at least so many seconds of all jobs that run. 15: a mean over the phases
+    /// of jobs that began at the same time.
     pub memory_seconds: f64,
-    /// The short memory, as a part of the long one. An eighth: reacts in seconds.
+    /// The short memory, as a part of the long one. A tenth: reacts in seconds.
     pub short: f64,
     /// Errors of the short mean by which it must differ from the long one to replace it. 3: where
     /// that happens by chance, little is lost but the long memory's steadiness for a while.
@@ -42,8 +43,8 @@ impl Default for DemandSettings {
             prior_job_seconds: 4.0,
             prior_fades: 10.0,
             memory_job_seconds: 150.0,
-            memory_seconds: 5.0,
-            short: 0.125,
+            memory_seconds: 15.0,
+            short: 0.1,
             change_errors: 3.0,
             change_least: 0.25,
         }
