@@ -4,13 +4,15 @@ mod report;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::ValueHint;
 
 use super::{Failure, USAGE, print};
 use crate::simulate::controller::{Kind, NAMES};
+use crate::simulate::draw::{Shortage, draw};
 use crate::simulate::plant::{Plant, Positive, read};
 use crate::simulate::trial::{Reference, Trial};
 
@@ -18,15 +20,24 @@ use crate::simulate::trial::{Reference, Trial};
 #[derive(Debug, clap::Args)]
 pub(super) struct Simulate {
     /// The plants
-    #[arg(value_name = "PLANT.toml", value_hint = ValueHint::FilePath, required = true)]
+    #[arg(value_name = "PLANT.toml", value_hint = ValueHint::FilePath, required_unless_present = "random")]
     plants: Vec<PathBuf>,
+    /// Draw so many plants at random instead, with profiles wrong by up to four times
+    #[arg(long, value_name = "N", conflicts_with = "plants", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    random: Option<u16>,
+    /// What is short in drawn plants: cpu, network, disk, memory; the first three by default
+    #[arg(long, value_name = "KIND", requires = "random", value_delimiter = ',', value_parser = Shortage::from_str)]
+    kind: Vec<Shortage>,
+    /// Write the drawn plants to this folder
+    #[arg(long, value_name = "FOLDER", requires = "random", value_hint = ValueHint::DirPath)]
+    keep: Option<PathBuf>,
     /// Who sets the limits; may be given several times
-    #[arg(long, value_name = "NAME", default_value = "plain", value_parser = controller, long_help = controllers())]
+    #[arg(long, value_name = "NAME", default_value = "ours", value_parser = controller, long_help = controllers())]
     controller: Vec<Kind>,
     /// How many runs, each with random numbers of its own
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     seeds: u16,
-    /// The first seed
+    /// The first seed; of drawn plants, the one that they are drawn with
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Multiply what profiles declare by this
@@ -58,31 +69,58 @@ pub(super) fn simulate(args: &Simulate) -> Result<ExitCode, Failure> {
     let seeds: Vec<u64> = (0..u64::from(args.seeds)).map(|n| args.seed.wrapping_add(n)).collect();
     let progress = Progress::new();
     let mut trials = Vec::new();
-    for file in &args.plants {
-        let mut plant = read_plant(file)?;
-        if let Some(factor) = args.declared_times {
-            plant = plant.declared_times(factor);
-        }
-        progress.show(&format!("{}: searching the best limits", plant.name));
-        let reference = Reference::search(&plant, &seeds, args.oracle);
+    let plants = plants(args)?;
+    for (number, plant) in plants.iter().enumerate() {
+        let of = format!("{}/{} {}", number + 1, plants.len(), plant.name);
+        progress.show(&format!("{of}: searching the best limits"));
+        let reference = Reference::search(plant, &seeds, args.oracle);
         if args.oracle {
             progress.clear();
-            print(&report::oracle(&plant, &reference, args.json)?)?;
+            print(&report::oracle(plant, &reference, args.json)?)?;
             continue;
         }
         for kind in &args.controller {
-            progress.show(&format!("{}: {kind}", plant.name));
-            trials.push(Trial::run(&plant, &seeds, kind, &reference));
+            progress.show(&format!("{of}: {kind}"));
+            trials.push(Trial::run(plant, &seeds, kind, &reference));
         }
     }
     progress.clear();
     if !args.oracle {
-        print(&report::trials(&trials, args.json)?)?;
+        print(&report::trials(&trials, args.random.is_some(), args.json)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn read_plant(file: &PathBuf) -> Result<Plant, Failure> {
+/// The plants that are asked for: all of them, before the first one runs.
+fn plants(args: &Simulate) -> Result<Vec<Plant>, Failure> {
+    let plants: Vec<Plant> = match args.random {
+        Some(count) => drawn(args, u64::from(count))?,
+        None => args.plants.iter().map(|file| read_plant(file)).collect::<Result<_, _>>()?,
+    };
+    let declared = |plant: Plant| match args.declared_times {
+        Some(factor) => plant.declared_times(factor),
+        None => plant,
+    };
+    Ok(plants.into_iter().map(declared).collect())
+}
+
+fn drawn(args: &Simulate, count: u64) -> Result<Vec<Plant>, Failure> {
+    let kinds = if args.kind.is_empty() { &Shortage::USUAL[..] } else { &args.kind };
+    let mut plants = Vec::new();
+    for number in 0..count {
+        let (plant, text) = draw(args.seed, number, kinds)?;
+        if let Some(folder) = &args.keep {
+            let file = folder.join(format!("{}-{number}.toml", args.seed));
+            let shown = file.display().to_string();
+            fs::write(&file, text)
+                .map_err(|error| anyhow::anyhow!("cannot write {shown}: {error}"))?;
+        }
+        plants.push(plant);
+    }
+    Ok(plants)
+}
+
+fn read_plant(file: &Path) -> Result<Plant, Failure> {
     let shown = file.display().to_string();
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::new(USAGE, format_args!("cannot read {shown}: {error}")))?;

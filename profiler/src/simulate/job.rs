@@ -1,5 +1,6 @@
 //! A job: what it needs, drawn once; how far it is; what the kernel would report of it.
 
+use crate::model::LeaseId;
 use crate::simulate::host::{Clocks, Station};
 use crate::simulate::plant::{self, Change, MEBIBYTE};
 use crate::simulate::random::Random;
@@ -158,7 +159,7 @@ pub struct Counted {
 #[derive(Clone, Debug)]
 pub struct Job {
     /// No two have the same.
-    pub lease: u64,
+    pub lease: LeaseId,
     /// Of which connector.
     pub connector: usize,
     /// What it needs.
@@ -173,6 +174,10 @@ pub struct Job {
     pub credited: Vec<(usize, f64)>,
     /// Its memory at the last look, in bytes.
     pub memory_peak: f64,
+    /// Its memory times seconds, up to the last look.
+    pub memory_area: f64,
+    /// When it was last looked at.
+    pub looked: f64,
     stage: usize,
     done_before: f64,
     entered: Entered,
@@ -207,7 +212,7 @@ const NET_BYTES_PER_SECOND: f64 = MEBIBYTE;
 impl Job {
     /// A job that has just got its slot.
     #[must_use]
-    pub fn new(lease: u64, connector: usize, work: Work, now: f64) -> Self {
+    pub fn new(lease: LeaseId, connector: usize, work: Work, now: f64) -> Self {
         Self {
             lease,
             connector,
@@ -217,6 +222,8 @@ impl Job {
             visit: 0,
             is_refused: false,
             credited: Vec::new(),
+            memory_area: 0.0,
+            looked: now,
             stage: 0,
             done_before: 0.0,
             entered: Entered::default(),
@@ -321,6 +328,22 @@ impl Job {
             Account::Other => counted.other_wait += passed * threads,
         }
         counted
+    }
+
+    /// Looks at its memory: what it holds now, in bytes.
+    pub fn note_memory(&mut self, look: &Look<'_>) -> f64 {
+        let memory = self.memory(look);
+        self.memory_area += memory * (look.now - self.looked);
+        self.looked = look.now;
+        self.memory_peak = self.memory_peak.max(memory);
+        memory
+    }
+
+    /// Its threads, as a count.
+    #[must_use]
+    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "made of a count")]
+    pub fn threads(&self) -> u32 {
+        self.work.threads as u32
     }
 
     /// What was counted since this was last asked.

@@ -5,8 +5,8 @@
 //! a [`controller`] and leaves [`figures`]. Nothing here reads a clock or a file: the same plant and
 //! seed give the same figures, bit for bit.
 
-pub mod admission;
 pub mod controller;
+pub mod draw;
 pub mod engine;
 pub mod figures;
 pub mod host;
@@ -16,5 +16,7 @@ pub mod oracle;
 pub mod parallel;
 pub mod plant;
 pub mod random;
-pub mod sample;
 pub mod trial;
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ impl Trial {
     pub fn run(plant: &Plant, seeds: &[u64], kind: &Kind, reference: &Reference) -> Self {
         let with_best: Vec<(u64, &Figures)> = seeds.iter().copied().zip(&reference.runs).collect();
         let runs = parallel::map(&with_best, |(seed, best)| {
-            let figures = run(plant, *seed, &|| kind.build(plant));
+            let figures = run(plant, *seed, &|now, next| kind.begin(plant, now, next));
             Measures::new(plant, *seed, &figures, &reference.oracle, best)
         });
         Self {

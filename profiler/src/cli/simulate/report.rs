@@ -11,7 +11,7 @@ use crate::ui::table::Table;
 use crate::ui::text::plain;
 
 /// All trials: a table of the worst seeds and the means, and one of the phases.
-pub(super) fn trials(trials: &[Trial], json: bool) -> serde_json::Result<String> {
+pub(super) fn trials(trials: &[Trial], is_drawn: bool, json: bool) -> serde_json::Result<String> {
     if json {
         return Ok(serde_json::to_string(trials)? + "\n");
     }
@@ -22,7 +22,38 @@ pub(super) fn trials(trials: &[Trial], json: bool) -> serde_json::Result<String>
         text += "\nBy phase, the worst seed:\n\n";
         text += &phases(trials).render();
     }
+    if is_drawn {
+        text += "\nOver all plants:\n\n";
+        text += &over_all(trials).render();
+    }
     Ok(text)
+}
+
+/// By controller, the mean and the least over plants.
+fn over_all(trials: &[Trial]) -> Table {
+    let heading = ["controller", "plants", "mean", "least", "of worst seeds", "overcommits"];
+    let mut table = Table::new(&heading, 1..heading.len());
+    let mut names: Vec<&str> = Vec::new();
+    for trial in trials {
+        if !names.contains(&trial.controller.as_str()) {
+            names.push(&trial.controller);
+        }
+    }
+    for name in names {
+        let of: Vec<&Trial> = trials.iter().filter(|trial| trial.controller == name).collect();
+        let means: Vec<f64> = of.iter().map(|trial| trial.mean(|run| run.goodput)).collect();
+        let worst = of.iter().map(|trial| trial.lowest(|run| run.goodput));
+        let overcommits = of.iter().map(|trial| trial.highest(|run| f64::from(run.overcommits)));
+        table.row(vec![
+            plain(name),
+            of.len().to_string(),
+            format!("{:.3}", means.iter().sum::<f64>() / means.len().max(1) as f64),
+            format!("{:.3}", means.iter().copied().fold(f64::INFINITY, f64::min)),
+            format!("{:.3}", worst.fold(f64::INFINITY, f64::min)),
+            format!("{:.0}", overcommits.fold(0.0, f64::max)),
+        ]);
+    }
+    table
 }
 
 fn summary(trials: &[Trial]) -> Table {

@@ -3,13 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ours::Ours;
+use super::pid::Temporal;
 use super::thresholds::{Down, Plain, Step};
-use super::{Controller, Fixed};
+use super::windowed::{Aimd, Gradient2, RunQueue, Vegas, Windowed};
+use super::{Agent, Fixed, Ruled};
+use crate::model::{LeaseId, Moment};
 use crate::simulate::plant::Plant;
 
 /// Which controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Ours.
+    Ours,
     /// Limits that do not change, one per connector; the last one counts for all further ones.
     Static(Vec<u32>),
     /// What profiles declare, divided into what is free.
@@ -18,10 +24,44 @@ pub enum Kind {
     Step,
     /// One more, half.
     Halving,
+    /// One more, three quarters, by durations.
+    Aimd,
+    /// By the gradient of durations.
+    Gradient2,
+    /// By the queue that durations hint at.
+    Vegas,
+    /// PID on utilisation.
+    Pid,
+    /// One more, one less, by the run queue.
+    RunQueue,
 }
 
+/// Those that need no number.
+const NAMED: [(&str, Kind); 9] = [
+    ("ours", Kind::Ours),
+    ("plain", Kind::Plain),
+    ("step", Kind::Step),
+    ("halving", Kind::Halving),
+    ("aimd", Kind::Aimd),
+    ("gradient2", Kind::Gradient2),
+    ("vegas", Kind::Vegas),
+    ("pid", Kind::Pid),
+    ("run-queue", Kind::RunQueue),
+];
+
 /// The names, for help and for errors.
-pub const NAMES: &[&str] = &["static:N,...", "plain", "step", "halving"];
+pub const NAMES: [&str; 10] = [
+    "ours",
+    "plain",
+    "step",
+    "halving",
+    "aimd",
+    "gradient2",
+    "vegas",
+    "pid",
+    "run-queue",
+    "static:N,...",
+];
 
 /// No controller has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,15 +70,12 @@ pub struct Unknown(String);
 
 impl fmt::Display for Kind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Static(limits) => {
-                let limits: Vec<String> = limits.iter().map(u32::to_string).collect();
-                write!(formatter, "static:{}", limits.join(","))
-            }
-            Self::Plain => formatter.write_str("plain"),
-            Self::Step => formatter.write_str("step"),
-            Self::Halving => formatter.write_str("halving"),
+        if let Self::Static(limits) = self {
+            let limits: Vec<String> = limits.iter().map(u32::to_string).collect();
+            return write!(formatter, "static:{}", limits.join(","));
         }
+        let name = NAMED.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| *name);
+        formatter.write_str(name)
     }
 }
 
@@ -46,11 +83,8 @@ impl FromStr for Kind {
     type Err = Unknown;
 
     fn from_str(name: &str) -> Result<Self, Unknown> {
-        match name {
-            "plain" => return Ok(Self::Plain),
-            "step" => return Ok(Self::Step),
-            "halving" => return Ok(Self::Halving),
-            _ => {}
+        if let Some((_, kind)) = NAMED.iter().find(|(known, _)| *known == name) {
+            return Ok(kind.clone());
         }
         let limits = name.strip_prefix("static:").map(|list| {
             let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit >= 1);
@@ -61,18 +95,27 @@ impl FromStr for Kind {
 }
 
 impl Kind {
-    /// A controller for a plant, that has seen nothing yet.
+    /// An agent for a plant under this controller, that has seen nothing yet.
     #[must_use]
-    pub fn build(&self, plant: &Plant) -> Box<dyn Controller> {
+    pub fn begin(&self, plant: &Plant, now: Moment, next: LeaseId) -> Box<dyn Agent> {
         match self {
+            Self::Ours => Box::new(Ours::new(plant, now, next)),
             Self::Static(limits) => {
                 let last = limits.last().copied().unwrap_or(1);
                 let limit = |connector: usize| limits.get(connector).copied().unwrap_or(last);
-                Box::new(Fixed::new((0..plant.connectors.len()).map(limit).collect()))
+                let limits = (0..plant.connectors.len()).map(limit).collect();
+                Box::new(Ruled::new(plant, next, Fixed::new(limits)))
             }
-            Self::Plain => Box::new(Plain::new(plant)),
-            Self::Step => Box::new(Step::new(plant, Down::One)),
-            Self::Halving => Box::new(Step::new(plant, Down::Half)),
+            Self::Plain => Box::new(Ruled::new(plant, next, Plain::new(plant))),
+            Self::Step => Box::new(Ruled::new(plant, next, Step::new(plant, Down::One))),
+            Self::Halving => Box::new(Ruled::new(plant, next, Step::new(plant, Down::Half))),
+            Self::Aimd => Box::new(Ruled::new(plant, next, Windowed::new(plant, Aimd::new))),
+            Self::Gradient2 => {
+                Box::new(Ruled::new(plant, next, Windowed::new(plant, Gradient2::new)))
+            }
+            Self::Vegas => Box::new(Ruled::new(plant, next, Windowed::new(plant, Vegas::new))),
+            Self::Pid => Box::new(Ruled::new(plant, next, Temporal::new(plant))),
+            Self::RunQueue => Box::new(Ruled::new(plant, next, RunQueue::new(plant))),
         }
     }
 }
@@ -87,7 +130,7 @@ mod tests {
         assert_eq!("step".parse(), Ok(Kind::Step));
         for bad in ["", "static", "static:", "static:0", "static:a", "magic"] {
             let error = bad.parse::<Kind>().unwrap_err().to_string();
-            assert!(error.contains("there are static:N,..., "), "{error}");
+            assert!(error.contains("there are ours, plain, "), "{error}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Limits that somebody chose: one set for all the time, or one for each phase.
 
-use super::{Controller, Observation};
+use super::{Controller, Observation, set_limits};
+use crate::lease::Ledger;
 
 /// The same limits all the time.
 #[derive(Clone, Debug)]
@@ -17,11 +18,11 @@ impl Fixed {
 }
 
 impl Controller for Fixed {
-    fn tick(&mut self, _: &Observation<'_>) {}
-
-    fn limits(&self) -> &[u32] {
-        &self.limits
+    fn begin(&mut self, ledger: &mut Ledger) {
+        set_limits(ledger, &self.limits);
     }
+
+    fn tick(&mut self, _: &Observation<'_>, _: &mut Ledger) {}
 
     fn wants_samples(&self) -> bool {
         false
@@ -33,25 +34,30 @@ impl Controller for Fixed {
 pub struct Schedule {
     starts: Vec<f64>,
     limits: Vec<Vec<u32>>,
-    phase: usize,
 }
 
 impl Schedule {
     /// `limits` for the phases that begin at `starts`, in seconds, the first of them at 0.
     #[must_use]
     pub const fn new(starts: Vec<f64>, limits: Vec<Vec<u32>>) -> Self {
-        Self { starts, limits, phase: 0 }
+        Self { starts, limits }
+    }
+
+    fn set(&self, seconds: f64, ledger: &mut Ledger) {
+        let begun = self.starts.iter().take_while(|start| **start <= seconds + 1e-6).count();
+        if let Some(limits) = begun.checked_sub(1).and_then(|phase| self.limits.get(phase)) {
+            set_limits(ledger, limits);
+        }
     }
 }
 
 impl Controller for Schedule {
-    fn tick(&mut self, seen: &Observation<'_>) {
-        let begun = self.starts.iter().take_while(|start| **start <= seen.now + 1e-9).count();
-        self.phase = begun.saturating_sub(1).min(self.limits.len().saturating_sub(1));
+    fn begin(&mut self, ledger: &mut Ledger) {
+        self.set(0.0, ledger);
     }
 
-    fn limits(&self) -> &[u32] {
-        self.limits.get(self.phase).map_or(&[], Vec::as_slice)
+    fn tick(&mut self, seen: &Observation<'_>, ledger: &mut Ledger) {
+        self.set(seen.seconds(), ledger);
     }
 
     fn wants_samples(&self) -> bool {

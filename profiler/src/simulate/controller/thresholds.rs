@@ -1,49 +1,47 @@
 //! Rules on the host's gauges: what is written first when somebody writes a throttle.
 
-use super::{Controller, Observation};
+use super::{Controller, Observation, set_limits};
+use crate::control::plain;
+use crate::lease::Ledger;
+use crate::model::{Bytes, ResourceProfile};
 use crate::simulate::plant::{MEBIBYTE, Plant};
 
 /// Above this share of the CPUs or of the memory, these rules hold back: the default threshold of
 /// a profile.
 const THRESHOLD: f64 = 0.8;
-/// Their gauges are read this often.
-const INTERVAL_SECONDS: f64 = 1.0;
 
-/// What all connectors of a plant declare that these rules use.
-#[derive(Clone, Debug)]
-struct Declared {
-    cap: Vec<u32>,
-    preferred: Vec<u32>,
-}
-
-impl Declared {
-    fn of(plant: &Plant) -> Self {
-        let profiles = || plant.connectors.iter().map(|connector| &connector.profile);
-        let cap =
-            |most: Option<crate::simulate::plant::Count>| most.map_or(u32::MAX, |most| most.get());
-        Self {
-            cap: profiles().map(|profile| cap(profile.max_concurrent_jobs)).collect(),
-            preferred: profiles()
-                .map(|profile| profile.preferred_concurrency.map_or(1, |count| count.get()))
-                .collect(),
-        }
-    }
-}
-
-/// Calls once per interval.
-#[derive(Clone, Copy, Debug, Default)]
-struct Every {
+/// Calls once per interval; a second if nothing else is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Every {
+    seconds: f64,
     last: f64,
 }
 
 impl Every {
-    fn is_due(&mut self, now: f64) -> bool {
-        let is_due = now - self.last >= INTERVAL_SECONDS - 1e-9;
+    pub(super) const SECOND: Self = Self::seconds(1.0);
+
+    pub(super) const fn seconds(seconds: f64) -> Self {
+        Self { seconds, last: 0.0 }
+    }
+
+    pub(super) fn is_due(&mut self, now: f64) -> bool {
+        // After a restart the clock has gone on without us.
+        let is_due = now - self.last >= self.seconds - 1e-6;
         if is_due {
             self.last = now;
         }
         is_due
     }
+}
+
+/// The caps of a plant's profiles.
+pub(super) fn caps(profiles: &[ResourceProfile]) -> Vec<u32> {
+    profiles.iter().map(|profile| profile.max_concurrent_jobs.unwrap_or(u32::MAX)).collect()
+}
+
+/// The preferred concurrencies of a plant's profiles.
+pub(super) fn preferred(profiles: &[ResourceProfile]) -> Vec<u32> {
+    profiles.iter().map(|profile| profile.preferred_concurrency).collect()
 }
 
 /// How a rule comes down when the host is above the threshold.
@@ -60,21 +58,25 @@ pub(super) enum Down {
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     down: Down,
-    declared: Declared,
+    caps: Vec<u32>,
     limits: Vec<u32>,
     every: Every,
 }
 
 impl Step {
     pub(super) fn new(plant: &Plant, down: Down) -> Self {
-        let declared = Declared::of(plant);
-        Self { down, limits: declared.preferred.clone(), declared, every: Every::default() }
+        let profiles = plant.profiles();
+        Self { down, limits: preferred(&profiles), caps: caps(&profiles), every: Every::SECOND }
     }
 }
 
 impl Controller for Step {
-    fn tick(&mut self, seen: &Observation<'_>) {
-        if !self.every.is_due(seen.now) {
+    fn begin(&mut self, ledger: &mut Ledger) {
+        set_limits(ledger, &self.limits);
+    }
+
+    fn tick(&mut self, seen: &Observation<'_>, ledger: &mut Ledger) {
+        if !self.every.is_due(seen.seconds()) {
             return;
         }
         let is_over = seen.host.cpu_share().max(seen.host.memory_share()) > THRESHOLD;
@@ -85,62 +87,42 @@ impl Controller for Step {
                 (false, _) if seen.waiting[connector] > 0 => *limit + 1,
                 (false, _) => *limit,
             }
-            .clamp(1, self.declared.cap[connector]);
+            .clamp(1, self.caps[connector]);
         }
-    }
-
-    fn limits(&self) -> &[u32] {
-        &self.limits
+        set_limits(ledger, &self.limits);
     }
 }
 
-/// The plain rule: what the profile declares, divided into what is free; half of it above the
-/// threshold. It believes the profile.
+/// The plain rule, which the agent falls back to: what the profile declares, divided into what is
+/// free; half of it above the threshold. It believes the profile.
 #[derive(Clone, Debug)]
 pub(super) struct Plain {
-    declared: Vec<(u32, f64, f64)>,
-    limits: Vec<u32>,
+    profiles: Vec<ResourceProfile>,
+    reserve: Bytes,
     every: Every,
 }
 
 impl Plain {
-    /// The cap of a profile that has none.
-    const CAP: u32 = 8;
-
     pub(super) fn new(plant: &Plant) -> Self {
-        let declared = plant.connectors.iter().map(|connector| {
-            let profile = &connector.profile;
-            let cap = profile.max_concurrent_jobs.map_or(Self::CAP, |most| most.get());
-            (cap, profile.avg_cpu_cores.get(), profile.avg_memory_mb.get() * MEBIBYTE)
-        });
-        let declared: Vec<_> = declared.collect();
-        Self { limits: vec![1; declared.len()], declared, every: Every::default() }
+        let reserve = Bytes::from_f64(plant.host.reserve_mb.get() * MEBIBYTE);
+        Self { profiles: plant.profiles(), reserve, every: Every::SECOND }
     }
 }
 
 impl Controller for Plain {
-    #[allow(
-        clippy::cast_sign_loss,
-        reason = "a cast of a float saturates; it is at least one here"
-    )]
-    fn tick(&mut self, seen: &Observation<'_>) {
-        if !self.every.is_due(seen.now) {
-            return;
-        }
-        let seconds = seen.host.interval.as_secs_f64().max(1e-9);
-        let free_cores = seen.host.cores - seen.host.busy.as_secs_f64() / seconds;
-        let free_memory = seen.host.memory_available as f64;
-        let is_over = seen.host.cpu_share().max(seen.host.memory_share()) > THRESHOLD;
-        for (connector, limit) in self.limits.iter_mut().enumerate() {
-            let (cap, cores, memory) = self.declared[connector];
-            // What runs has its part already; what is free is for more.
-            let more = (free_cores / cores).min(free_memory / memory).max(0.0) as u32;
-            let full = seen.in_use[connector].saturating_add(more).min(cap);
-            *limit = if is_over { full / 2 } else { full }.max(1);
-        }
+    fn begin(&mut self, ledger: &mut Ledger) {
+        set_limits(ledger, &preferred(&self.profiles));
     }
 
-    fn limits(&self) -> &[u32] {
-        &self.limits
+    fn tick(&mut self, seen: &Observation<'_>, ledger: &mut Ledger) {
+        if !self.every.is_due(seen.seconds()) {
+            return;
+        }
+        let limits = self
+            .profiles
+            .iter()
+            .zip(seen.in_use)
+            .map(|(profile, running)| plain(profile, seen.host, self.reserve, *running).limit);
+        set_limits(ledger, &limits.collect::<Vec<u32>>());
     }
 }

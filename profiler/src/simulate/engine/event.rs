@@ -3,6 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use crate::model::LeaseId;
+
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -13,7 +15,7 @@ pub(super) enum Event {
     /// A job's wait is over, if it is still on that visit.
     Wakes { slot: usize, visit: u64 },
     /// A job crashes, if it is still there.
-    Crash { slot: usize, lease: u64 },
+    Crash { slot: usize, lease: LeaseId },
     /// All jobs of a connector crash.
     CrashAll { connector: usize },
     /// A job comes from outside.

@@ -1,9 +1,19 @@
 //! The life of jobs: asked for, started, from place to place, done or dead.
 
-use super::{Engine, Event, Look, Place, Request, Work, credit};
+use super::{Engine, Event, Look, Place, Waiting, Work, credit};
+use crate::lease::Request;
+use crate::model::{Bytes, ConnectorId, FinishedJob, LeaseId};
 use crate::simulate::job::Job;
 use crate::simulate::plant::Change;
-use crate::simulate::sample::FinishedJob;
+
+/// The most requests of a connector that wait; more are turned away and counted.
+const MOST_WAITING: u32 = 100_000;
+
+/// A connector's number in the ledger.
+pub(super) fn id(connector: usize) -> ConnectorId {
+    // A plant has a hundred at most.
+    ConnectorId(u32::try_from(connector).unwrap_or(u32::MAX))
+}
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,33 +37,54 @@ impl Engine<'_> {
 
     /// Somebody asks for a slot, if there is work at this time.
     pub(super) fn ask(&mut self, connector: usize, again: Option<Work>) {
-        let request = Request { asked: self.now, again };
-        if !self.admission.ask(connector, request) {
+        if self.lines[connector].waiting >= MOST_WAITING {
             self.figures.turned_away += 1;
+            return;
+        }
+        self.queue(Waiting { connector, asked: self.now, again });
+    }
+
+    /// Puts a request into the ledger.
+    pub(super) fn queue(&mut self, waiting: Waiting) {
+        let request = Request { connector: id(waiting.connector), ..Request::default() };
+        let now = self.moment();
+        // Its agent has all of the plant's connectors.
+        self.has_asked = true;
+        if let Some(ticket) = self.agent.request(now, request) {
+            self.lines[waiting.connector].waiting += 1;
+            self.waiting.insert(ticket, waiting);
         }
     }
 
-    /// Grants whatever may be granted.
+    /// Starts the jobs that the ledger has granted a slot.
     pub(super) fn admit(&mut self) {
-        for connector in 0..self.lines.len() {
-            while let Some(request) = self.admission.grant(connector) {
-                // Waits are for people to read; a tenth of a microsecond more or less is none.
-                #[allow(clippy::cast_possible_truncation, reason = "rounds")]
-                self.figures.waits[connector].push((self.now - request.asked) as f32);
-                self.start(connector, request.again);
+        let mut granted: Vec<(LeaseId, Waiting)> = Vec::new();
+        for grant in self.agent.granted() {
+            if let Some(waiting) = self.waiting.remove(&grant.ticket) {
+                granted.push((grant.lease, waiting));
             }
         }
+        for (lease, waiting) in granted {
+            let line = &mut self.lines[waiting.connector];
+            line.waiting -= 1;
+            line.in_use += 1;
+            // Waits are for people to read.
+            #[allow(clippy::cast_possible_truncation, reason = "rounds")]
+            let waited = (self.now - waiting.asked) as f32;
+            self.figures.waits[waiting.connector].push(waited);
+            self.start(lease, waiting.connector, waiting.again);
+        }
     }
 
-    fn start(&mut self, connector: usize, again: Option<Work>) {
+    fn start(&mut self, lease: LeaseId, connector: usize, again: Option<Work>) {
         let line = &mut self.lines[connector];
         let written = &self.plant.connectors[connector];
         let work = again.unwrap_or_else(|| {
             let change = line.change.clone().unwrap_or_else(unchanged);
             Work::draw(&written.job, &change, &line.places, &mut line.work)
         });
-        self.leases += 1;
-        let job = Job::new(self.leases, connector, work, self.now);
+        self.last_lease = lease;
+        let job = Job::new(lease, connector, work, self.now);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.jobs.push(None);
             self.jobs.len() - 1
@@ -61,7 +92,7 @@ impl Engine<'_> {
         self.jobs[slot] = Some(job);
         if let Some(rate) = written.crash.per_job_hour {
             let seconds = line.crashes.exponential() * 3600.0 / rate.get();
-            let event = Event::Crash { slot, lease: self.leases };
+            let event = Event::Crash { slot, lease };
             self.calendar.plan(self.now + seconds, event);
         }
         self.enter(slot);
@@ -74,25 +105,17 @@ impl Engine<'_> {
         };
         self.visits += 1;
         let visit = self.visits;
-        let refusal = match stage.place {
-            Place::Shared(station) => {
-                self.shared[station].refuses(self.stations[station].present())
-            }
-            Place::Cpu | Place::Wait => None,
-        };
+        let refusal = self.refusal(stage.place);
         let look =
             Look { now: self.now, cpu: &self.cpus, clocks: &self.clocks, shared: &self.stations };
         let Some(job) = self.jobs[slot].as_mut() else { return };
         job.enter(visit, &look);
         let (weight, connector) = (job.weight(stage.place), job.connector);
-        if let Some(refusal) = refusal {
+        if let Some(retry_after) = refusal {
             job.is_refused = true;
             self.figures.refused += 1;
-            self.calendar
-                .plan(self.now + refusal.retry_after_seconds, Event::Wakes { slot, visit });
-            if let Some(controller) = &mut self.controller {
-                controller.refused(self.now, connector, refusal.retry_after_seconds);
-            }
+            self.calendar.plan(self.now + retry_after, Event::Wakes { slot, visit });
+            self.report(connector, retry_after);
             return;
         }
         match stage.place {
@@ -102,6 +125,18 @@ impl Engine<'_> {
                 self.calendar.plan(self.now + stage.need, Event::Wakes { slot, visit });
             }
         }
+    }
+
+    /// Whether a server lets nobody in, now and for a while.
+    fn refusal(&mut self, place: Place) -> Option<f64> {
+        let Place::Shared(station) = place else { return None };
+        let closed = self.closed_until[station] - self.now;
+        if closed > 1e-9 {
+            return Some(closed);
+        }
+        let refusal = self.shared[station].refuses(self.stations[station].present())?;
+        self.closed_until[station] = self.now + refusal.retry_after_seconds;
+        Some(refusal.retry_after_seconds)
     }
 
     /// The job goes from where it is, done there or not.
@@ -138,7 +173,7 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn crash(&mut self, slot: usize, lease: u64) {
+    pub(super) fn crash(&mut self, slot: usize, lease: LeaseId) {
         if self.jobs[slot].as_ref().is_some_and(|job| job.lease == lease) {
             self.finish(slot, Ending::Crashed);
         }
@@ -160,8 +195,12 @@ impl Engine<'_> {
         let Some(mut job) = self.jobs[slot].take() else { return };
         self.free.push(slot);
         let connector = job.connector;
-        self.admission.release(connector);
-        self.note_end(&mut job);
+        self.lines[connector].in_use -= 1;
+        let finished = self.note_end(&mut job);
+        let now = self.moment();
+        self.has_asked = true;
+        self.agent.release(now, job.lease, finished.as_ref());
+        self.seen.finished.extend(finished);
         match ending {
             Ending::Done => {
                 let all = job.work.alone;
@@ -179,28 +218,35 @@ impl Engine<'_> {
         let again = (ending != Ending::Done).then_some(job.work);
         let is_worker = self.plant.connectors[connector].arrival.backlog().is_some();
         if is_worker && !self.lines[connector].is_busy {
-            self.lines[connector].parked.push_back(Request { asked: self.now, again });
+            self.lines[connector].parked.push(again);
         } else if is_worker || again.is_some() {
             self.ask(connector, again);
         }
     }
 
-    /// What the controller is told of a job that ended.
-    fn note_end(&mut self, job: &mut Job) {
-        if !self.controller.as_ref().is_some_and(|controller| controller.wants_samples()) {
-            return;
+    /// What the agent is told of a job that ended.
+    fn note_end(&mut self, job: &mut Job) -> Option<FinishedJob> {
+        if !self.agent.wants_samples() {
+            return None;
         }
         let look = self.look();
         let (total, peak) = (job.counted_now(&look), job.memory(&look).max(job.memory_peak));
         job.memory_peak = peak;
-        let sample = super::agent::job_sample(job, &look, 0.0);
+        let sample = super::agent::job_sample(job, &look, 0);
         self.seen.ended.push(sample);
-        self.seen.finished.push(FinishedJob {
+        Some(FinishedJob {
             lease: job.lease,
-            connector: job.connector,
+            connector: id(job.connector),
+            source: None,
             duration: super::agent::duration(total.wall),
-            cpu: super::agent::duration(total.cpu),
-            memory_peak: super::agent::bytes(peak),
-        });
+            cpu: Some(super::agent::duration(total.cpu)),
+            cpu_cores_peak: None,
+            memory_mean: Some(Bytes::from_f64(job.memory_area / total.wall.max(1e-9))),
+            memory_peak: Some(Bytes::from_f64(peak)),
+            read_bytes: Some(super::agent::whole(total.device_bytes)),
+            write_bytes: Some(0),
+            net_bytes: Some(super::agent::whole(total.net_bytes)),
+            io_operations: None,
+        })
     }
 }

@@ -25,10 +25,14 @@ impl Engine<'_> {
         let with_swap = total + host.swap_mb.get() * MEBIBYTE;
         let mut used = self.memory_used();
         self.note_overcommit(used > most);
-        while used > with_swap {
-            let Some(victim) = self.largest() else { break };
-            self.finish(victim, Ending::Killed);
-            used = self.memory_used();
+        if used > with_swap {
+            for (victim, held) in self.largest_first() {
+                if used <= with_swap {
+                    break;
+                }
+                self.finish(victim, Ending::Killed);
+                used -= held;
+            }
         }
         let swapped = ((used - total) / total).max(0.0);
         self.swapping = 1.0 / (1.0 + SWAP_SLOWDOWN * swapped);
@@ -42,14 +46,14 @@ impl Engine<'_> {
         self.is_overcommitted = is_over;
     }
 
-    /// Whom the kernel would kill: who holds most.
-    fn largest(&self) -> Option<usize> {
+    /// Whom the kernel would kill, one after the other: who holds most.
+    fn largest_first(&self) -> Vec<(usize, f64)> {
         let look = self.look();
-        let held = self
-            .jobs
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, job)| job.as_ref().map(|job| (slot, job.memory(&look))));
-        held.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(slot, _)| slot)
+        let jobs = self.jobs.iter().enumerate();
+        let mut held: Vec<(usize, f64)> = jobs
+            .filter_map(|(slot, job)| job.as_ref().map(|job| (slot, job.memory(&look))))
+            .collect();
+        held.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        held
     }
 }

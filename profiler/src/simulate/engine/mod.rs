@@ -10,21 +10,20 @@ mod jobs;
 mod memory;
 mod surroundings;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use event::{Calendar, Event};
 
-use super::admission::{Admission, Request};
-use super::controller::Controller;
+use super::controller::{Agent, Begin};
 use super::figures::{Figures, STARVED_AFTER_SECONDS, TICK_SECONDS};
 use super::host::{Clocks, Cpu, Finish, Rates, Shared, Station};
 use super::job::{Job, Look, Place, Places, Work};
 use super::plant::{Change, Plant};
 use super::random::Random;
-use super::sample::{FinishedJob, JobSample};
+use crate::model::{FinishedJob, JobSample, LeaseId, Moment, ProviderId, Ticket};
 
 /// How often memory is looked at, in plants where it matters.
-pub const MEMORY_SECONDS: f64 = 0.05;
+pub const MEMORY_SECONDS: f64 = 0.1;
 
 /// Streams of random numbers; connector number c has those from 16 c on.
 const STREAM_WORK: u64 = 0;
@@ -32,10 +31,31 @@ const STREAM_ARRIVALS: u64 = 1;
 const STREAM_CRASHES: u64 = 2;
 const STREAMS: u64 = 16;
 
-/// Runs `plant` with the random numbers of `seed` under a controller that `build` makes: once at the
+/// Runs `plant` with the random numbers of `seed` under the agent that `begin` makes: once at the
 /// start, and once for each restart of the agent.
-pub fn run(plant: &Plant, seed: u64, build: &dyn Fn() -> Box<dyn Controller>) -> Figures {
-    Engine::new(plant, seed, build).run()
+pub fn run(plant: &Plant, seed: u64, begin: &Begin<'_>) -> Figures {
+    Engine::new(plant, seed, begin).run()
+}
+
+/// Up to where a run is hopeless.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// It ends with the first overcommitment of memory.
+    pub no_overcommit: bool,
+    /// It ends with so many jobs killed for want of memory.
+    pub most_kills: Option<u32>,
+}
+
+/// The same, but it ends where it is hopeless; figures are those up to then.
+pub fn run_with_patience(
+    plant: &Plant,
+    seed: u64,
+    begin: &Begin<'_>,
+    patience: Patience,
+) -> Figures {
+    let mut engine = Engine::new(plant, seed, begin);
+    engine.patience = patience;
+    engine.run()
 }
 
 /// What is known of a connector during a run.
@@ -47,15 +67,27 @@ struct Line {
     change: Option<Change>,
     is_busy: bool,
     /// Workers that have nothing to do until work comes again.
-    parked: VecDeque<Request<Work>>,
+    parked: Vec<Option<Work>>,
     starving_since: Option<f64>,
+    waiting: u32,
+    in_use: u32,
+    /// At the server that its jobs use, if the profile names that one.
+    provider: Option<ProviderId>,
+}
+
+/// A request that waits in the ledger.
+struct Waiting {
+    connector: usize,
+    asked: f64,
+    /// What is to be done, where that was tried before.
+    again: Option<Work>,
 }
 
 struct Engine<'a> {
     plant: &'a Plant,
-    build: &'a dyn Fn() -> Box<dyn Controller>,
-    /// None while the agent is away.
-    controller: Option<Box<dyn Controller>>,
+    begin: &'a Begin<'a>,
+    agent: Box<dyn Agent>,
+    is_away: bool,
     calendar: Calendar,
     now: f64,
     cpu: Cpu,
@@ -63,18 +95,24 @@ struct Engine<'a> {
     rates: Rates,
     clocks: Clocks,
     external_threads: f64,
+    first_threads: f64,
     shared: Vec<Shared>,
     stations: Vec<Station>,
     external_streams: Vec<f64>,
+    /// When a server that refused somebody lets others in again.
+    closed_until: Vec<f64>,
     external_memory: f64,
     /// Speed of all work while the host swaps; 1 while it does not.
     swapping: f64,
     is_overcommitted: bool,
+    patience: Patience,
     jobs: Vec<Option<Job>>,
     free: Vec<usize>,
-    leases: u64,
     visits: u64,
-    admission: Admission<Work>,
+    /// Something happened to the ledger since grants were last looked for.
+    has_asked: bool,
+    last_lease: LeaseId,
+    waiting: BTreeMap<Ticket, Waiting>,
     lines: Vec<Line>,
     phase: usize,
     phase_busy: f64,
@@ -87,6 +125,8 @@ struct Engine<'a> {
 struct Seen {
     at: f64,
     clocks: Clocks,
+    /// Of each station: service given, seconds in use.
+    stations: Vec<(f64, f64)>,
     ended: Vec<JobSample>,
     finished: Vec<FinishedJob>,
 }
@@ -99,7 +139,7 @@ enum Next {
 }
 
 impl<'a> Engine<'a> {
-    fn new(plant: &'a Plant, seed: u64, build: &'a dyn Fn() -> Box<dyn Controller>) -> Self {
+    fn new(plant: &'a Plant, seed: u64, begin: &'a Begin<'a>) -> Self {
         let cpu = Cpu::new(&plant.host);
         let disks = plant.disks.iter().map(Shared::disk);
         let servers = plant.servers.iter().map(Shared::server);
@@ -118,20 +158,27 @@ impl<'a> Engine<'a> {
                 places: surroundings::places(plant, connector, &cpu, &shared),
                 change: None,
                 is_busy: true,
-                parked: VecDeque::new(),
+                parked: Vec::new(),
                 starving_since: None,
+                waiting: 0,
+                in_use: 0,
+                provider: surroundings::provider(plant, connector),
             }
         };
         Self {
             plant,
-            build,
-            controller: Some(build()),
+            begin,
+            agent: begin(Moment(0), LeaseId(1)),
+            is_away: false,
             calendar: Calendar::default(),
             now: 0.0,
             cpus: Station::default(),
             rates: Rates::default(),
             clocks: Clocks::default(),
             external_threads: 0.0,
+            first_threads: 0.0,
+            closed_until: vec![0.0; shared.len()],
+            patience: Patience::default(),
             stations: vec![Station::default(); shared.len()],
             external_streams: vec![0.0; shared.len()],
             external_memory: 0.0,
@@ -139,9 +186,10 @@ impl<'a> Engine<'a> {
             is_overcommitted: false,
             jobs: Vec::new(),
             free: Vec::new(),
-            leases: 0,
             visits: 0,
-            admission: Admission::new(connectors),
+            has_asked: true,
+            last_lease: LeaseId(0),
+            waiting: BTreeMap::new(),
             lines: (0..connectors).map(line).collect(),
             phase: 0,
             phase_busy: 0.0,
@@ -180,11 +228,21 @@ impl<'a> Engine<'a> {
                     self.stage_done(finish.slot);
                 }
             }
-            self.admit();
-            self.note_starving();
+            if self.is_hopeless() {
+                break;
+            }
+            if std::mem::take(&mut self.has_asked) {
+                self.admit();
+                self.note_starving();
+            }
             self.refresh();
         }
         self.end()
+    }
+
+    fn is_hopeless(&self) -> bool {
+        (self.is_overcommitted && self.patience.no_overcommit)
+            || self.patience.most_kills.is_some_and(|most| self.figures.kills > most)
     }
 
     /// What happens next, and in how many seconds.
@@ -213,8 +271,15 @@ impl<'a> Engine<'a> {
         soonest
     }
 
+    /// The time as the agent tells it.
+    fn moment(&self) -> Moment {
+        #[allow(clippy::cast_sign_loss, reason = "virtual time begins at 0")]
+        Moment((self.now * 1e9).round() as u64)
+    }
+
     fn advance(&mut self, seconds: f64) {
-        self.clocks.advance(seconds, self.rates, self.cpus.present(), self.external_threads);
+        let external = self.external_threads + self.first_threads;
+        self.clocks.advance(seconds, self.rates, self.cpus.present(), external);
         self.cpus.advance(seconds);
         for station in &mut self.stations {
             station.advance(seconds);
@@ -247,7 +312,8 @@ impl<'a> Engine<'a> {
 
     /// Speeds, after anything changed.
     fn refresh(&mut self) {
-        self.rates = self.cpu.rates(self.cpus.present(), self.external_threads);
+        let own = self.cpus.present();
+        self.rates = self.cpu.rates(own, self.external_threads, self.first_threads);
         self.cpus.set_speed(self.rates.work * self.swapping);
         for (number, station) in self.stations.iter_mut().enumerate() {
             let speed = self.shared[number].speed(station.present(), self.external_streams[number]);
@@ -257,8 +323,7 @@ impl<'a> Engine<'a> {
 
     fn note_starving(&mut self) {
         for (connector, line) in self.lines.iter_mut().enumerate() {
-            let is_starving =
-                self.admission.in_use()[connector] == 0 && self.admission.waiting(connector) > 0;
+            let is_starving = line.in_use == 0 && line.waiting > 0;
             if is_starving {
                 line.starving_since.get_or_insert(self.now);
             } else if let Some(since) = line.starving_since.take() {
@@ -297,6 +362,7 @@ impl<'a> Engine<'a> {
 
     fn end(mut self) -> Figures {
         self.credit_all();
+        self.note_escapes();
         for (connector, line) in self.lines.iter().enumerate() {
             if let Some(since) = line.starving_since {
                 let seconds = (self.now - since - STARVED_AFTER_SECONDS).max(0.0);

@@ -1,6 +1,7 @@
 //! What comes from outside: neighbours, work, phases, and what befalls the agent.
 
-use super::{Cpu, Engine, Event, Places, Plant, Shared};
+use super::{Cpu, Engine, Event, Places, Plant, Shared, Waiting};
+use crate::model::{ProviderId, Ticket};
 use crate::simulate::plant::{MEBIBYTE, Neighbour, Shape};
 
 /// How often a ramp takes a step.
@@ -25,6 +26,16 @@ pub(super) fn places(plant: &Plant, connector: usize, cpu: &Cpu, shared: &[Share
         disk: place(disk.unwrap_or_default()),
         server: place(plant.disks.len() + server.unwrap_or_default()),
     }
+}
+
+/// The provider at which a connector's jobs need a place: the server that they use, if the profile
+/// names it. Providers are numbered as the plant has its servers.
+pub(super) fn provider(plant: &Plant, connector: usize) -> Option<ProviderId> {
+    let written = &plant.connectors[connector];
+    let server = written.job.server.as_ref()?.get_ref();
+    let declared = written.profile.get_ref().providers.as_ref()?;
+    let number = plant.servers.iter().position(|known| known.name == *server)?;
+    declared.contains(server).then(|| ProviderId(u32::try_from(number).unwrap_or(u32::MAX)))
 }
 
 /// How much of a neighbour is there, from 0 to 1.
@@ -88,11 +99,17 @@ impl Engine<'_> {
     pub(super) fn set_neighbours(&mut self) {
         let plant = self.plant;
         self.external_threads = 0.0;
+        self.first_threads = 0.0;
         self.external_memory = 0.0;
         self.external_streams.fill(0.0);
         for neighbour in &plant.neighbours {
             let level = level(neighbour, self.now, self.neighbour_end(neighbour));
-            self.external_threads += level * neighbour.threads.get();
+            let threads = level * neighbour.threads.get();
+            if neighbour.fair {
+                self.external_threads += threads;
+            } else {
+                self.first_threads += threads;
+            }
             self.external_memory += level * neighbour.memory_mb.get() * MEBIBYTE;
             let disk = neighbour
                 .disk
@@ -142,17 +159,37 @@ impl Engine<'_> {
         let arrival = &self.plant.connectors[connector].arrival;
         self.lines[connector].is_busy = false;
         if arrival.backlog().is_some() {
-            let withdrawn = self.admission.withdraw(connector);
-            self.lines[connector].parked.extend(withdrawn);
+            self.withdraw(connector);
         }
         self.calendar.plan(self.now + arrival.idle_seconds.get(), Event::Busy { connector });
+    }
+
+    /// All who wait for a connector go away until work comes again.
+    fn withdraw(&mut self, connector: usize) {
+        let now = self.moment();
+        let of_it = |waiting: &Waiting| waiting.connector == connector;
+        let tickets: Vec<Ticket> = self
+            .waiting
+            .iter()
+            .filter_map(|(ticket, waiting)| of_it(waiting).then_some(*ticket))
+            .collect();
+        for ticket in tickets {
+            // One that was granted meanwhile is no longer in the ledger's queue, and stays.
+            self.has_asked = true;
+            if self.agent.cancel(now, ticket)
+                && let Some(waiting) = self.waiting.remove(&ticket)
+            {
+                self.lines[connector].waiting -= 1;
+                self.lines[connector].parked.push(waiting.again);
+            }
+        }
     }
 
     pub(super) fn begin_work(&mut self, connector: usize) {
         let arrival = &self.plant.connectors[connector].arrival;
         self.lines[connector].is_busy = true;
-        for request in std::mem::take(&mut self.lines[connector].parked) {
-            self.ask(connector, request.again);
+        for again in std::mem::take(&mut self.lines[connector].parked) {
+            self.ask(connector, again);
         }
         self.calendar.plan(self.now + arrival.busy_seconds.get(), Event::Idle { connector });
     }

@@ -60,18 +60,22 @@ impl Cpu {
         self.cores * self.threads_per_core
     }
 
-    /// What each of `own` runnable threads gets while others have `external`.
+    /// What each of `own` runnable threads gets while others have `external` that share fairly, and
+    /// `first` that come first.
     #[must_use]
-    pub fn rates(&self, own: f64, external: f64) -> Rates {
-        let (runnable, logical) = (own + external, self.logical());
+    pub fn rates(&self, own: f64, external: f64, first: f64) -> Rates {
+        let (logical, all) = (self.logical() - first.min(self.logical()), self.logical());
+        let runnable = own + external;
         if runnable <= 0.0 {
-            return Rates { run: 1.0, work: 1.0, ..Rates::default() };
+            let used = all - logical;
+            return Rates { run: 1.0, work: 1.0, busy: used, external: used, throttled: 0.0 };
         }
         let fair = (logical / runnable).min(1.0);
         let run = if own > 0.0 { fair.min(self.quota / own) } else { fair };
         // What a quota keeps from our threads, others may have.
         let external =
             external * (logical - own * run).max(0.0).min(external) / external.max(1e-12);
+        let external = external + (all - logical);
         let busy = (own * run + external).max(f64::MIN_POSITIVE);
         // Second threads of cores that are busy already add only the gain.
         let further = (busy - self.cores).max(0.0);
@@ -79,7 +83,7 @@ impl Cpu {
         let per_cpu = (busy.min(self.cores) + further * self.smt_gain / siblings) / busy;
         // Gunther's universal scalability law without its second, quadratic term.
         let contended = 1.0 + self.contention * (busy - 1.0).max(0.0);
-        let switched = 1.0 + self.switching * (runnable / logical - 1.0).max(0.0);
+        let switched = 1.0 + self.switching * ((runnable + first) / all - 1.0).max(0.0);
         let work = run * per_cpu / (contended * switched);
         Rates { run, throttled: fair - run, work, busy, external }
     }
@@ -140,16 +144,30 @@ mod tests {
     #[test]
     fn threads_run_undisturbed_until_there_are_more_than_cpus() {
         let cpu = cpu("cores = 4");
-        assert_eq!(cpu.rates(4.0, 0.0).work, 1.0);
-        let shared = cpu.rates(6.0, 2.0);
+        assert_eq!(cpu.rates(4.0, 0.0, 0.0).work, 1.0);
+        let shared = cpu.rates(6.0, 2.0, 0.0);
         assert_eq!((shared.run, shared.work, shared.busy, shared.external), (0.5, 0.5, 4.0, 1.0));
+    }
+
+    #[test]
+    fn who_comes_first_leaves_the_rest() {
+        let rates = cpu("cores = 4").rates(2.0, 0.0, 3.0);
+        assert_eq!((rates.run, rates.busy, rates.external), (0.5, 4.0, 3.0));
+        let alone = cpu("cores = 4").rates(0.0, 0.0, 3.0);
+        assert_eq!((alone.busy, alone.external), (3.0, 3.0));
+    }
+
+    #[test]
+    fn a_quota_throttles_what_would_run() {
+        let rates = cpu("cores = 4\nquota_cores = 1").rates(2.0, 0.0, 0.0);
+        assert_eq!((rates.run, rates.throttled, rates.busy), (0.5, 0.5, 1.0));
     }
 
     #[test]
     fn the_second_thread_of_a_core_adds_the_gain_only() {
         let cpu = cpu("cores = 4\nthreads_per_core = 2\nsmt_gain = 0.25");
-        assert_eq!(cpu.rates(4.0, 0.0).work, 1.0);
-        let all = cpu.rates(8.0, 0.0);
+        assert_eq!(cpu.rates(4.0, 0.0, 0.0).work, 1.0);
+        let all = cpu.rates(8.0, 0.0, 0.0);
         assert_eq!((all.run, all.busy), (1.0, 8.0));
         assert!((8.0 * all.work - 5.0).abs() < 1e-12);
     }
@@ -157,7 +175,7 @@ mod tests {
     #[test]
     fn contention_is_the_universal_scalability_law() {
         let cpu = cpu("cores = 8\ncontention = 0.05");
-        let throughput = 8.0 * cpu.rates(8.0, 0.0).work;
+        let throughput = 8.0 * cpu.rates(8.0, 0.0, 0.0).work;
         assert!((throughput - 8.0 / (1.0 + 0.05 * 7.0)).abs() < 1e-12);
     }
 
@@ -166,7 +184,7 @@ mod tests {
         let cpu = cpu("cores = 1");
         let mut clocks = Clocks::default();
         let (own, external) = (3.0, 2.0);
-        clocks.advance(10.0, cpu.rates(own, external), own, external);
+        clocks.advance(10.0, cpu.rates(own, external, 0.0), own, external);
         assert!((clocks.run + clocks.wait - 10.0).abs() < 1e-12);
         // Four others: two of them ours.
         assert!((clocks.wait_external - clocks.wait / 2.0).abs() < 1e-12);

@@ -44,6 +44,8 @@ pub struct Station {
     attained: f64,
     speed: f64,
     present: f64,
+    served: f64,
+    busy_seconds: f64,
     finishes: BinaryHeap<Reverse<Finish>>,
 }
 
@@ -90,8 +92,24 @@ impl Station {
     }
 
     /// `seconds` pass.
-    pub const fn advance(&mut self, seconds: f64) {
+    pub fn advance(&mut self, seconds: f64) {
         self.attained += self.speed * seconds;
+        self.served += self.speed * self.present * seconds;
+        if self.present > 0.0 {
+            self.busy_seconds += seconds;
+        }
+    }
+
+    /// Service that all customers got together.
+    #[must_use]
+    pub const fn served(&self) -> f64 {
+        self.served
+    }
+
+    /// How long somebody was present.
+    #[must_use]
+    pub const fn busy_seconds(&self) -> f64 {
+        self.busy_seconds
     }
 
     /// The customer that [`Self::next`] named is done.

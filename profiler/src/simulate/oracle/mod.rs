@@ -12,7 +12,7 @@
 
 mod search;
 
-use super::controller::{Controller, Schedule};
+use super::controller::{Ruled, Schedule};
 use super::engine::run;
 use super::figures::Figures;
 use super::parallel;
@@ -50,12 +50,10 @@ impl Oracle {
     /// What the oracle's limits reach with a seed.
     #[must_use]
     pub fn run(&self, plant: &Plant, seed: u64) -> Figures {
-        run(plant, seed, &|| self.controller(plant))
-    }
-
-    /// The oracle as a controller.
-    fn controller(&self, plant: &Plant) -> Box<dyn Controller> {
-        Box::new(Schedule::new(plant.phase_starts(), self.limits.clone()))
+        run(plant, seed, &|_, next| {
+            let schedule = Schedule::new(plant.phase_starts(), self.limits.clone());
+            Box::new(Ruled::new(plant, next, schedule))
+        })
     }
 
     /// What the oracle's limits reach with each of the seeds.

@@ -4,11 +4,16 @@
 use std::collections::BTreeMap;
 
 use super::{Oracle, Rule};
-use crate::simulate::controller::{Controller, Fixed};
-use crate::simulate::engine::run;
+use crate::model::{LeaseId, Moment};
+use crate::simulate::controller::{Agent, Fixed, Ruled};
+use crate::simulate::engine::{Patience, run_with_patience};
 use crate::simulate::parallel;
 use crate::simulate::plant::Plant;
 
+/// The highest limit that is tried where no number of workers bounds it.
+const MOST_LIMIT: u32 = 256;
+/// Limits under which more jobs are killed than this in a run are not among the best ones.
+const HOPELESS_KILLS: u32 = 1000;
 /// Limits are searched with the first of the seeds, and the result is then held against all.
 const SEARCH_SEEDS: usize = 3;
 /// What is so close to the best counts as best, when the lowest good limit is asked for.
@@ -16,7 +21,7 @@ const GOOD: f64 = 0.995;
 /// Neighbours on the coarse grid differ by this factor, and by one at least.
 const COARSE: f64 = 1.15;
 /// Steps of the compass search, as factors; the last is one up or down.
-const STEPS: [f64; 4] = [2.0, 1.4, 1.15, 1.0];
+const STEPS: [f64; 4] = [1.8, 1.3, 1.1, 1.0];
 /// Rounds of the compass search with each step at most.
 const ROUNDS: usize = 12;
 /// A gain that is worth a move: the logarithm of a factor.
@@ -42,12 +47,12 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(plant: &'a Plant, seeds: &'a [u64], rule: Rule) -> Self {
-        let most = plant.connectors.iter().map(|connector| {
-            let workers = connector.arrival.backlog().unwrap_or(256);
-            let cap = connector.profile.max_concurrent_jobs.map_or(u32::MAX, |most| most.get());
-            workers.min(cap)
+        let profiles = plant.profiles();
+        let most = plant.connectors.iter().zip(&profiles).map(|(connector, profile)| {
+            let workers = connector.arrival.backlog().unwrap_or(MOST_LIMIT);
+            workers.min(profile.max_concurrent_jobs.unwrap_or(u32::MAX)).max(1)
         });
-        let weights = plant.connectors.iter().map(|connector| connector.profile.weight.get());
+        let weights = profiles.iter().map(|profile| profile.weight);
         Self {
             plant,
             seeds,
@@ -79,8 +84,11 @@ impl<'a> Search<'a> {
             candidates.iter().filter(|limits| !self.known.contains_key(*limits)).cloned().collect();
         new.sort();
         new.dedup();
-        let seeds = &self.seeds[..self.seeds.len().min(SEARCH_SEEDS)];
-        let reached = parallel::map(&new, |limits| reached(self.plant, limits, seeds));
+        // A compass search takes many more runs, and its plants are long enough for two.
+        let most = if self.most.len() > 1 { SEARCH_SEEDS - 1 } else { SEARCH_SEEDS };
+        let seeds = &self.seeds[..self.seeds.len().min(most)];
+        let rule = self.rule;
+        let reached = parallel::map(&new, |limits| reached(self.plant, limits, seeds, rule));
         self.known.extend(new.into_iter().zip(reached));
     }
 
@@ -125,7 +133,7 @@ impl<'a> Search<'a> {
     /// between two connectors.
     fn compass(&mut self, phase: usize) -> Vec<u32> {
         let equal = |limit: u32| self.most.iter().map(|most| limit.min(*most)).collect::<Vec<_>>();
-        let starts: Vec<Vec<u32>> = [1, 2, 4, 8, 16, 32, 64].into_iter().map(equal).collect();
+        let starts: Vec<Vec<u32>> = [1, 4, 12, 32].into_iter().map(equal).collect();
         self.learn(&starts);
         let mut best = self.best_known(phase);
         for step in STEPS {
@@ -193,7 +201,7 @@ impl<'a> Search<'a> {
         }
         while best.iter().any(|limit| *limit > 1) {
             let runs = parallel::map(self.seeds, |seed| {
-                reached(self.plant, &best, std::slice::from_ref(seed)).overcommits[phase]
+                reached(self.plant, &best, std::slice::from_ref(seed), self.rule).overcommits[phase]
             });
             if runs.iter().all(|overcommits| *overcommits == 0) {
                 return best;
@@ -228,13 +236,23 @@ fn scaled(limit: u32, factor: f64) -> u32 {
 }
 
 /// The means over the seeds.
-fn reached(plant: &Plant, limits: &[u32], seeds: &[u64]) -> Reached {
+fn reached(plant: &Plant, limits: &[u32], seeds: &[u64], rule: Rule) -> Reached {
     let phases = plant.phases.len() + 1;
     let mut sum =
         Reached { goodput: vec![vec![0.0; limits.len()]; phases], overcommits: vec![0; phases] };
     for seed in seeds {
-        let build = || -> Box<dyn Controller> { Box::new(Fixed::new(limits.to_vec())) };
-        for (phase, figures) in run(plant, *seed, &build).phases.iter().enumerate() {
+        let build = |_: Moment, next: LeaseId| -> Box<dyn Agent> {
+            Box::new(Ruled::new(plant, next, Fixed::new(limits.to_vec())))
+        };
+        // Where one overcommitment is too many, and no other phase could be better, it is the end.
+        let no_overcommit = rule == Rule::NoOvercommit && phases == 1;
+        let patience = Patience { no_overcommit, most_kills: Some(HOPELESS_KILLS) };
+        let figures = run_with_patience(plant, *seed, &build, patience);
+        if no_overcommit && figures.overcommits() > 0 {
+            sum.overcommits[0] += figures.overcommits();
+            return sum;
+        }
+        for (phase, figures) in figures.phases.iter().enumerate() {
             sum.overcommits[phase] += figures.overcommits;
             for (connector, work) in figures.work.iter().enumerate() {
                 let seconds = figures.seconds * seeds.len() as f64;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::{Connector, Plant, Positive, Shape, read};
+use crate::model::ResourceProfile;
 
 /// What is wrong, and where.
 #[derive(Debug)]
@@ -70,6 +71,15 @@ fn check_connector(
     };
     known(job.disk.as_ref(), disks, "[[disk]]")?;
     known(job.server.as_ref(), servers, "[[server]]")?;
+    let profile = &connector.profile;
+    let invalid = |reason: String| Fault { span: Some(profile.span()), reason };
+    let completed = profile.get_ref().over(&ResourceProfile::default());
+    let completed = completed.map_err(|error| invalid(error.to_string()))?;
+    for provider in &completed.providers {
+        if !servers.contains(&provider.as_str()) {
+            return Err(invalid(format!("no [[server]] is called `{provider}`")));
+        }
+    }
     let needs = [
         ("disk_mb", job.disk_mb.mean() > 0.0, job.disk.is_some(), "disk"),
         ("request_seconds", job.request_seconds.mean() > 0.0, job.server.is_some(), "server"),

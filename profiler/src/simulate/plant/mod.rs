@@ -5,7 +5,9 @@
 //! line ([`read`]).
 
 mod check;
+mod defaults;
 mod distribution;
+mod host;
 mod quantity;
 mod read;
 
@@ -13,8 +15,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use distribution::Distribution;
+pub use host::{Disk, Host, Neighbour, Server, Shape, WhenFull};
 pub use quantity::{Amount, Count, Positive, Share};
 pub use read::{Invalid, read};
+
+use crate::model::profile::RANGES;
+use crate::model::{Partial, ResourceProfile};
 
 /// Bytes of the mebibyte in which plants give sizes.
 pub const MEBIBYTE: f64 = 1_048_576.0;
@@ -29,7 +35,7 @@ pub struct Plant {
     #[serde(default)]
     pub about: String,
     /// How long it runs, in virtual seconds.
-    #[serde(default = "ten_minutes")]
+    #[serde(default = "defaults::ten_minutes")]
     pub duration_seconds: Positive,
     /// The host.
     pub host: Host,
@@ -53,144 +59,15 @@ pub struct Plant {
     pub agent: Agent,
 }
 
-/// The host.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Host {
-    /// Physical cores.
-    pub cores: Count,
-    /// Hardware threads of each.
-    #[serde(default = "one")]
-    pub threads_per_core: Count,
-    /// What a core does more with all of its threads busy than with one.
-    #[serde(default = "smt_gain")]
-    pub smt_gain: Share,
-    /// The contention coefficient of the universal scalability law: what each further busy core
-    /// takes from the speed of all.
-    #[serde(default = "nothing")]
-    pub contention: Share,
-    /// What each further runnable thread a core takes from the speed of all: switches, cold caches.
-    #[serde(default = "nothing")]
-    pub switching: Share,
-    /// CPU time that our work may use a second, if there is a quota.
-    pub quota_cores: Option<Positive>,
-    /// Memory.
-    #[serde(default = "plenty")]
-    pub memory_mb: Positive,
-    /// Swap, used before anything is killed; work is slow meanwhile.
-    #[serde(default = "none")]
-    pub swap_mb: Amount,
-    /// Memory that should stay free. Less than that is an overcommitment.
-    #[serde(default = "reserve")]
-    pub reserve_mb: Amount,
-    /// GPUs.
-    pub gpus: Option<Count>,
-}
-
-/// A disk, shared fairly by the jobs that read from it or write to it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Disk {
-    /// What connectors call it.
-    pub name: String,
-    /// What it gives in all.
-    pub mb_per_second: Positive,
-    /// What one stream gets of it at most.
-    pub stream_mb_per_second: Positive,
-    /// Streams from which on it thrashes.
-    #[serde(default = "most")]
-    pub streams: Count,
-    /// How fast: with n streams beyond, it gives 1 / (1 + `thrash` n) of its throughput.
-    #[serde(default = "none")]
-    pub thrash: Amount,
-}
-
-/// A service.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    /// What connectors call it.
-    pub name: String,
-    /// Requests that it serves at full speed at once.
-    pub slots: Count,
-    /// What it does with more.
-    #[serde(default)]
-    pub when_full: WhenFull,
-    /// How fast a server collapses: with n requests too many, it gives 1 / (1 + `collapse` n) of its
-    /// throughput.
-    #[serde(default = "tenth")]
-    pub collapse: Amount,
-    /// How long a server that refuses asks to stay away.
-    #[serde(default = "second")]
-    pub retry_after_seconds: Positive,
-}
-
-/// What a server does with more requests than it has slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenFull {
-    /// It shares its throughput among them.
-    #[default]
-    Share,
-    /// The same, and its throughput falls.
-    Collapse,
-    /// It refuses them: 429, with Retry-After.
-    Refuse,
-}
-
-/// Load from outside.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Neighbour {
-    /// Runnable threads, always; they share the cores fairly with ours.
-    #[serde(default = "none")]
-    pub threads: Amount,
-    /// Memory that it holds.
-    #[serde(default = "none")]
-    pub memory_mb: Amount,
-    /// Streams to a disk.
-    #[serde(default = "none")]
-    pub streams: Amount,
-    /// The disk.
-    pub disk: Option<Spanned<String>>,
-    /// When it begins.
-    #[serde(default = "none")]
-    pub from_seconds: Amount,
-    /// When it ends.
-    pub until_seconds: Option<Positive>,
-    /// How it changes meanwhile.
-    #[serde(default)]
-    pub shape: Shape,
-    /// A square wave's period.
-    #[serde(default = "minute")]
-    pub period_seconds: Positive,
-    /// The part of the period in which a square wave is high; it begins with it.
-    #[serde(default = "half")]
-    pub duty: Share,
-}
-
-/// How a neighbour changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Shape {
-    /// All of it from begin to end.
-    #[default]
-    Step,
-    /// From nothing at the begin to all at the end; then it is gone.
-    Ramp,
-    /// All and nothing in turn.
-    Square,
-}
-
 /// A type of work.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connector {
     /// Its name.
     pub name: Spanned<String>,
-    /// What is declared of it.
-    #[serde(default)]
-    pub profile: Profile,
+    /// What is declared of it, right or wrong; the rest is as in the default profile.
+    #[serde(default = "defaults::nothing_declared")]
+    pub profile: Spanned<Partial>,
     /// What a job really needs.
     pub job: Job,
     /// How jobs come.
@@ -199,40 +76,6 @@ pub struct Connector {
     /// How jobs die early.
     #[serde(default)]
     pub crash: Crash,
-}
-
-/// What is declared of a connector: right or wrong.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
-    /// The most jobs at once, whatever the host could take.
-    pub max_concurrent_jobs: Option<Count>,
-    /// Jobs at once while nothing is known of them.
-    pub preferred_concurrency: Option<Count>,
-    /// Cores that a job uses when it is alone.
-    #[serde(default = "half_core")]
-    pub avg_cpu_cores: Positive,
-    /// Memory that a job needs.
-    #[serde(default = "quarter_gibibyte")]
-    pub avg_memory_mb: Positive,
-    /// How long a job takes alone.
-    pub avg_duration_seconds: Option<Positive>,
-    /// Its part where connectors compete.
-    #[serde(default = "weight")]
-    pub weight: Positive,
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            max_concurrent_jobs: None,
-            preferred_concurrency: None,
-            avg_cpu_cores: half_core(),
-            avg_memory_mb: quarter_gibibyte(),
-            avg_duration_seconds: None,
-            weight: weight(),
-        }
-    }
 }
 
 /// What a job needs. It goes through its rounds one after the other; each has a part of all that
@@ -244,7 +87,7 @@ pub struct Job {
     #[serde(default)]
     pub cpu_seconds: Distribution,
     /// Threads that share the CPU time evenly.
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub threads: Count,
     /// Time on a GPU, alone on it.
     #[serde(default)]
@@ -263,16 +106,16 @@ pub struct Job {
     #[serde(default)]
     pub wait_seconds: Distribution,
     /// Rounds; what each of them has of the whole is drawn.
-    #[serde(default = "eight")]
+    #[serde(default = "defaults::eight")]
     pub rounds: Count,
     /// Memory at its highest.
     #[serde(default)]
     pub memory_mb: Distribution,
     /// What of that it holds from its start.
-    #[serde(default = "whole")]
+    #[serde(default = "defaults::whole")]
     pub memory_start: Share,
     /// The part of its work after which it holds all of it.
-    #[serde(default = "whole")]
+    #[serde(default = "defaults::whole")]
     pub memory_ramp: Share,
 }
 
@@ -286,10 +129,10 @@ pub struct Arrival {
     /// Open arrivals with this mean rate, at random (Poisson).
     pub jobs_per_second: Option<Positive>,
     /// Work comes for so long, and then not for `idle_seconds`, in turn.
-    #[serde(default = "minute")]
+    #[serde(default = "defaults::minute")]
     pub busy_seconds: Positive,
     /// How long no work comes.
-    #[serde(default = "none")]
+    #[serde(default = "defaults::none")]
     pub idle_seconds: Amount,
     /// Jobs that come all at once.
     #[serde(default, rename = "burst")]
@@ -301,8 +144,8 @@ impl Default for Arrival {
         Self {
             workers: None,
             jobs_per_second: None,
-            busy_seconds: minute(),
-            idle_seconds: none(),
+            busy_seconds: defaults::minute(),
+            idle_seconds: defaults::none(),
             bursts: Vec::new(),
         }
     }
@@ -364,19 +207,19 @@ pub struct Change {
     /// Which.
     pub connector: Spanned<String>,
     /// Of the CPU time.
-    #[serde(default = "weight")]
+    #[serde(default = "defaults::once")]
     pub cpu: Positive,
     /// Of what it reads or writes.
-    #[serde(default = "weight")]
+    #[serde(default = "defaults::once")]
     pub disk: Positive,
     /// Of the time that its requests take.
-    #[serde(default = "weight")]
+    #[serde(default = "defaults::once")]
     pub request: Positive,
     /// Of the time that it waits.
-    #[serde(default = "weight")]
+    #[serde(default = "defaults::once")]
     pub wait: Positive,
     /// Of the memory.
-    #[serde(default = "weight")]
+    #[serde(default = "defaults::once")]
     pub memory: Positive,
 }
 
@@ -388,31 +231,44 @@ pub struct Agent {
     #[serde(default)]
     pub restarts_at_seconds: Vec<Amount>,
     /// How long it is away. Workers start jobs up to the preferred concurrency meanwhile.
-    #[serde(default = "five")]
+    #[serde(default = "defaults::five")]
     pub down_seconds: Positive,
 }
 
 impl Default for Agent {
     fn default() -> Self {
-        Self { restarts_at_seconds: Vec::new(), down_seconds: five() }
+        Self { restarts_at_seconds: Vec::new(), down_seconds: defaults::five() }
     }
 }
 
 impl Plant {
-    /// The same plant with what profiles declare of jobs multiplied by `factor`.
+    /// What connectors declare, completed with the default profile.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<ResourceProfile> {
+        let default = ResourceProfile::default();
+        // A plant that was read has no others than valid ones.
+        let profile =
+            |connector: &Connector| connector.profile.get_ref().over(&default).unwrap_or_default();
+        self.connectors.iter().map(profile).collect()
+    }
+
+    /// The same plant with what profiles declare of jobs multiplied by `factor`, as far as a profile
+    /// can say it.
     #[must_use]
     pub fn declared_times(mut self, factor: Positive) -> Self {
-        let times = |declared: &mut Positive| {
-            if let Ok(wrong) = Positive::try_from(declared.get() * factor.get()) {
-                *declared = wrong;
-            }
+        let profiles = self.profiles();
+        let times = |field: &str, declared: f64| {
+            let range = RANGES.iter().find(|(name, ..)| *name == field);
+            let (least, most) = range.map_or((declared, declared), |(_, low, high)| (*low, *high));
+            Some((declared * factor.get()).clamp(least, most))
         };
-        for connector in &mut self.connectors {
-            times(&mut connector.profile.avg_cpu_cores);
-            times(&mut connector.profile.avg_memory_mb);
-            if let Some(declared) = &mut connector.profile.avg_duration_seconds {
-                times(declared);
-            }
+        for (connector, declared) in self.connectors.iter_mut().zip(profiles) {
+            let profile = connector.profile.as_mut();
+            profile.avg_cpu_cores = times("avg_cpu_cores", declared.avg_cpu_cores);
+            profile.avg_memory_mb = times("avg_memory_mb", declared.avg_memory_mb);
+            profile.avg_duration_seconds = declared
+                .avg_duration_seconds
+                .and_then(|declared| times("avg_duration_seconds", declared));
         }
         self
     }
@@ -436,43 +292,4 @@ impl Plant {
     pub fn has_memory(&self) -> bool {
         self.connectors.iter().any(|connector| connector.job.memory_mb.mean() > 0.0)
     }
-}
-
-/// The defaults of keys that a plant may leave out.
-macro_rules! defaults {
-    ($($name:ident: $quantity:ident = $value:literal;)*) => {
-        $(fn $name() -> $quantity {
-            $quantity::new($value)
-        })*
-    };
-}
-
-defaults! {
-    nothing: Share = 0.0;
-    half: Share = 0.5;
-    whole: Share = 1.0;
-    smt_gain: Share = 0.3;
-    none: Amount = 0.0;
-    tenth: Amount = 0.1;
-    reserve: Amount = 500.0;
-    half_core: Positive = 0.5;
-    weight: Positive = 1.0;
-    second: Positive = 1.0;
-    five: Positive = 5.0;
-    minute: Positive = 60.0;
-    ten_minutes: Positive = 600.0;
-    quarter_gibibyte: Positive = 256.0;
-    plenty: Positive = 65_536.0;
-}
-
-const fn one() -> Count {
-    Count::ONE
-}
-
-const fn eight() -> Count {
-    Count::saturating(8)
-}
-
-const fn most() -> Count {
-    Count::saturating(Count::MOST)
 }
