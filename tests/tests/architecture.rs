@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ipc", &[]),
     ("session", &["kernel", "model"]),
     ("ui", &["model", "session"]),
-    ("simulate", &["model"]),
+    ("simulate", &["control", "learn", "lease", "model"]),
     (
         "agent",
         &[
