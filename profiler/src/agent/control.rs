@@ -155,7 +155,7 @@ impl Shared {
             source: Source::Ebpf,
             uptime_ms: words::ms(State::now().since(self.about.started)),
             host: state.host(&self.about),
-            own: state.own.clone(),
+            own: state.own,
             connections: count(self.about.connections.get()),
             leases: count(state.ledger.leases().len()),
             waiting: count(state.ledger.waiting()),

@@ -208,7 +208,7 @@ impl Attribution {
         let used = self.session.get(0).map_or(0, |session| session.entries_used);
         let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
         (0..used)
-            .filter_map(|index| self.listed(index, &is_wanted))
+            .filter_map(|index| self.listed(index, is_wanted))
             .map(|mut task| {
                 let left = task.progress.now;
                 if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Args) {
 /// Has the children, evenly over the time or as fast as it goes, and says how many there were.
 fn children(file: &File, per_second: u32, seconds: f64, kib: usize) -> u64 {
     let (begin, pause) = (Instant::now(), Duration::from_secs(1) / per_second);
+    #[allow(clippy::cast_sign_loss, reason = "such a cast saturates, and neither is negative")]
     let count = (f64::from(per_second) * seconds) as u32;
     let mut running = 0;
     for index in 0..count {
