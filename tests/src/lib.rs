@@ -29,6 +29,7 @@ pub mod counted;
 pub mod disk;
 pub mod hand;
 pub mod loop_device;
+pub mod memory_group;
 pub mod quota;
 pub mod record;
 pub mod run;

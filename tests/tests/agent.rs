@@ -59,6 +59,7 @@ fn a_job_of_a_tree_includes_what_its_process_starts() {
     let agent = Agent::start(&[]);
     let (mut worker, hand) = (agent.worker(), Hand::hire());
     let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    #[allow(clippy::zombie_processes, reason = "the truth reaps it")]
     let mut child = sleeper();
     let pid = child.id();
     worker.call("Attach", json!({ "lease": lease, "pid": pid })).expect("it is our user's");

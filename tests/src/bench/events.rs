@@ -52,7 +52,10 @@ impl Requests {
                 unsafe { self.ring.submission().push(&entry) }.expect("room in the ring");
             }
             self.ring.submit_and_wait(AT_ONCE as usize).expect("to read");
-            assert!(self.ring.completion().all(|one| i32::try_from(PAGE) == Ok(one.result())), "a short read");
+            assert!(
+                self.ring.completion().all(|one| i32::try_from(PAGE) == Ok(one.result())),
+                "a short read"
+            );
         }
     }
 }
