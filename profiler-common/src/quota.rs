@@ -160,13 +160,13 @@ mod tests {
     #[test]
     fn a_cpu_knows_since_when_a_total_stands_still() {
         let at = |arrived_ns| Wait { waited_ns: 90, arrived_ns, slept: false };
-        let mut steady = Steady::default();
-        steady.renew(found(HERE, 100), &at(500));
-        assert_eq!(steady, Steady { last: found(HERE, 100), since_ns: 500, grown_ns: 0 });
-        steady.renew(found(HERE, 100), &at(600));
-        assert_eq!(steady.since_ns, 500, "nothing changed");
-        steady.renew(found(HERE, 180), &at(1000));
-        assert_eq!(steady, super::tests::steady());
+        let mut known = Steady::default();
+        known.renew(found(HERE, 100), &at(500));
+        assert_eq!(known, Steady { last: found(HERE, 100), since_ns: 500, grown_ns: 0 });
+        known.renew(found(HERE, 100), &at(600));
+        assert_eq!(known.since_ns, 500, "nothing changed");
+        known.renew(found(HERE, 180), &at(1000));
+        assert_eq!(known, steady());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Promises: the product's exit status, signals, standard input and output are its own, because
 //! it replaces this process; what xtask says goes to standard error, and it says nothing when it
-//! had nothing to do.
+//! had nothing to do. Without arguments it is the agent.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,7 +20,8 @@ use crate::{build, setup};
 /// The options of `cargo xtask run`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Arguments for profiler, after `--`: `cargo xtask run -- run -- make -j4`
+    /// Arguments for profiler, after `--`: `cargo xtask run -- run -- make -j4`; without any, runs
+    /// the agent
     #[arg(last = true)]
     arguments: Vec<OsString>,
 }
@@ -33,12 +34,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup::ensure()?;
     let program = build::product(true)?;
     mount_file_systems()?;
-    if options.arguments.is_empty() {
-        guide(&program);
-        return Ok(());
-    }
     let mut command = Command::new(&program);
     forget_cargo(&mut command);
+    if options.arguments.is_empty() {
+        guide(&program);
+        command.arg("agent");
+    }
     let error = command.args(&options.arguments).exec();
     Err(error).with_context(|| format!("cannot execute {}", program.display()))
 }
@@ -89,16 +90,17 @@ fn forget_cargo(command: &mut Command) {
 }
 
 fn guide(program: &Path) {
-    println!(
+    eprintln!(
         "built {}
 
-Next:
-  cargo xtask run -- doctor                         what works on this machine, and what does not
+Without arguments this runs the agent. Besides:
   cargo xtask run -- run -- make -j4                a command, with what it cost
   cargo xtask run -- attach --pid 1234 --duration 5s   a process that is running already
+  cargo xtask run -- doctor                         what works on this machine, and what does not
   cargo xtask run -- --help                         everything else
   cargo xtask test                                  all tests, here and on two other kernels
-  cargo xtask bench switch                          what measuring costs",
+  cargo xtask bench                                 what measuring costs
+",
         program.display()
     );
 }
