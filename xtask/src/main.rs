@@ -7,6 +7,7 @@ use clap::Parser;
 mod apt;
 mod bench;
 mod build;
+mod docs;
 mod process;
 mod run;
 mod setup;
@@ -30,6 +31,8 @@ enum Verb {
     Vm(vm::Options),
     /// Build and run a benchmark
     Bench(bench::Options),
+    /// Write the documents that follow from the source
+    Docs(docs::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&options),
         Verb::Vm(options) => vm::run(&options),
         Verb::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
+        Verb::Docs(options) => docs::run(&options).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
