@@ -168,14 +168,7 @@ impl Client {
     /// # Errors
     /// What the agent refuses.
     pub fn preflight(&self, request: &Request) -> Result<Option<Preflighted>, CallError> {
-        let acquire = request.acquire();
-        self.ask(&Preflight {
-            connector: acquire.connector.clone(),
-            source: acquire.source.clone(),
-            priority: acquire.priority,
-            memory_bytes: acquire.memory_bytes,
-            providers: acquire.providers.clone(),
-        })
+        self.ask(&Preflight::from(request.acquire()))
     }
 
     /// Waits for a place at an external service, at most so long, and takes it.
@@ -303,7 +296,7 @@ impl Shared {
 }
 
 /// What there is to say when a job may not run.
-fn not_granted(waited_ms: u64) -> WorkerError {
+pub(crate) fn not_granted(waited_ms: u64) -> WorkerError {
     let constraints = vec![crate::protocol::Constraint::Cap];
     WorkerError::NotGranted { constraints, waited_ms, estimate_ms: None }
 }

@@ -33,12 +33,7 @@ impl Connection {
         for path in candidates {
             match UnixStream::connect(path) {
                 Ok(stream) => return Ok(Self::over(stream)),
-                Err(reason) => {
-                    let found = CallError::NoAgent { path: path.clone(), reason };
-                    // What is there and refuses says more than what is not there.
-                    let is_worse = error.is_some() && is_missing(&found);
-                    error = if is_worse { error } else { Some(found) };
-                }
+                Err(reason) => error = Some(best(error, path, reason)),
             }
         }
         Err(error.unwrap_or_else(|| CallError::NoAgent {
@@ -176,6 +171,10 @@ impl Connection {
     }
 }
 
-fn is_missing(error: &CallError) -> bool {
-    matches!(error, CallError::NoAgent { reason, .. } if reason.kind() == io::ErrorKind::NotFound)
+/// The error to tell of two: what is there and refuses says more than what is not there.
+pub(crate) fn best(former: Option<CallError>, path: &Path, reason: io::Error) -> CallError {
+    match former {
+        Some(former) if reason.kind() == io::ErrorKind::NotFound => former,
+        _ => CallError::NoAgent { path: path.to_owned(), reason },
+    }
 }

@@ -8,6 +8,8 @@
 //! Unix sockets. [`wire`] splits and joins messages, [`protocol`] has a type for every call, reply
 //! and error; both are what the agent itself uses.
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 mod client;
 mod connection;
 mod error;

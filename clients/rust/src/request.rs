@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::protocol::{Acquire, LeaseId, OnTimeout, Priority, Scope};
+use crate::protocol::{Acquire, LeaseId, OnTimeout, Preflight, Priority, Scope};
 
 /// A request for a slot, for a job of a connector. What is not said is left to the connector's
 /// profile.
@@ -145,6 +145,18 @@ impl Request {
     /// Whether the job is to run although its time to wait is over.
     pub(crate) fn proceeds(&self) -> bool {
         self.acquire.on_timeout.unwrap_or_default() != OnTimeout::Refuse
+    }
+}
+
+impl<'a> From<&Acquire<'a>> for Preflight<'a> {
+    fn from(acquire: &Acquire<'a>) -> Self {
+        Self {
+            connector: acquire.connector.clone(),
+            source: acquire.source.clone(),
+            priority: acquire.priority,
+            memory_bytes: acquire.memory_bytes,
+            providers: acquire.providers.clone(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server against real clients on real sockets, with a small service behind it.
 
+mod asynchronous;
 mod calls;
 mod clients;
 mod hostile;
