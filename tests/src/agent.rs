@@ -15,8 +15,10 @@ use serde_json::{Value, json};
 
 use crate::{binaries, sys};
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take on a busy machine, or on an emulated one.
+fn patience() -> Duration {
+    Duration::from_secs(crate::scale(20, 120).into())
+}
 
 /// A running agent. Ends, with everything that it left, when dropped.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Agent {
                 }
             }
         });
-        listening.recv_timeout(PATIENCE).expect("the agent listens in time");
+        listening.recv_timeout(patience()).expect("the agent listens in time");
         self.process = Some(process);
     }
 
@@ -157,7 +159,7 @@ pub struct Connection {
 impl Connection {
     fn to(path: &Path, socket: &'static str) -> Self {
         let stream = UnixStream::connect(path).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.set_read_timeout(Some(patience())).expect("a time limit");
         let interface = if socket == "worker" { "Worker" } else { "Control" };
         Self { stream, interface, rest: Vec::new() }
     }
@@ -218,7 +220,7 @@ pub fn short(error: &(String, Value)) -> &str {
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "waited too long until {what}");
+        assert!(begin.elapsed() < patience(), "waited too long until {what}");
         thread::sleep(Duration::from_millis(1));
     }
     begin.elapsed()

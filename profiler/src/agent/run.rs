@@ -82,8 +82,18 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(system("cannot start"))?;
+    raise_open_files();
     let pins = Pins::below(&config.general.pins_directory);
     LocalSet::new().block_on(&runtime, serve(layers, config, &pins, ready))
+}
+
+/// As many descriptors as we may have: each connection takes one, or two with its process.
+fn raise_open_files() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limit.current, "few files may be open at once");
+    }
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> AgentError {

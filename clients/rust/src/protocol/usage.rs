@@ -42,14 +42,14 @@ pub struct Usage {
     pub cpu_ns: Option<u64>,
     /// Runnable, waiting for a CPU.
     pub run_queue_ns: Option<u64>,
+    /// Of `run_queue_ns`, the time in which a CPU quota kept the job's tasks from running.
+    pub run_queue_throttled_ns: Option<u64>,
     /// Of `run_queue_ns`, the waits that ended when a task of another managed job left the CPU.
     pub run_queue_managed_ns: Option<u64>,
     /// Of `run_queue_ns`, the waits that ended when a task of the job itself left the CPU.
     pub run_queue_self_ns: Option<u64>,
     /// Of `run_queue_ns`, the rest: something outside held the CPU.
     pub run_queue_external_ns: Option<u64>,
-    /// Of `run_queue_ns`, the time in which a CPU quota kept the job's tasks from running.
-    pub run_queue_throttled_ns: Option<u64>,
     /// Off CPU for block I/O.
     pub block_wait_ns: Option<u64>,
     /// Off CPU for anything else.
