@@ -251,12 +251,16 @@ fn note_own_cost(state: &mut State, own: &mut OwnCostReader) {
 
 /// Lets waits end when they are due.
 async fn keep_time(shared: Rc<Shared>) {
-    /// A deadline that comes up meanwhile is not later than this.
-    const AT_MOST: Duration = Duration::from_millis(50);
+    /// Deadlines that no call that waits brings about are looked for so often.
+    const AT_MOST: Duration = Duration::from_secs(1);
+    let somebody_waits = Rc::clone(&shared.state.borrow().somebody_waits);
     loop {
         let due = shared.state.borrow().ledger.next_deadline();
         let left = due.map_or(AT_MOST, |due| due.since(State::now()).min(AT_MOST));
-        tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        tokio::select! {
+            () = tokio::time::sleep(left.max(Duration::from_millis(1))) => {}
+            () = somebody_waits.notified() => {}
+        }
         if due.is_some_and(|due| due <= State::now()) {
             shared.state.borrow_mut().advance();
         }

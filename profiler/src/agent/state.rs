@@ -1,10 +1,12 @@
 //! Everything that the agent knows, and what follows when something happens.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use profiler_client::protocol::{self as wire, Bounded, WorkerError};
 use profiler_common::JobRef;
+use tokio::sync::Notify;
 
 use super::connectors::Connectors;
 use super::history::History;
@@ -67,6 +69,8 @@ pub(super) struct State {
     pub(super) ended: Vec<Ended>,
     pub(super) history: History,
     pub(super) config: Config,
+    /// Told whenever a call begins to wait: it may have to end before any other.
+    pub(super) somebody_waits: Rc<Notify>,
     /// Leases by user.
     held_by: HashMap<u32, u32>,
     /// By job slot.
@@ -98,6 +102,7 @@ impl State {
             ended: Vec::new(),
             history,
             config,
+            somebody_waits: Rc::default(),
             held_by: HashMap::new(),
             lease_at: vec![None; slots],
         }
@@ -129,6 +134,7 @@ impl State {
         }
         if let (Some(ticket), Some(wish), None) = (my_ticket, my_wish, &answer) {
             self.wishes.insert(ticket, wish);
+            self.somebody_waits.notify_one();
         }
         answer
     }

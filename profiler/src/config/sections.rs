@@ -100,7 +100,7 @@ section! {
     Capacities in "capacities" {
         /// Jobs at once, those included that ended a moment ago; 2 KiB each.
         jobs: u32, Within(1, 1_048_576), Restart;
-        /// Threads at once that work for jobs; 448 bytes each. As many as most hosts allow.
+        /// Threads at once that work for jobs; 832 bytes each.
         tasks: u32, Within(64, 4_194_304), Restart;
         /// Kinds of work; 256 bytes each.
         connectors: u32, Within(1, 65_536), Restart;
@@ -109,7 +109,7 @@ section! {
 
 impl Default for Capacities {
     fn default() -> Self {
-        Self { jobs: 8_192, tasks: 32_768, connectors: 256 }
+        Self { jobs: 4_096, tasks: 16_384, connectors: 256 }
     }
 }
 

@@ -48,7 +48,7 @@ impl Capacity {
 
     /// For an agent: thousands of jobs at once.
     pub const AGENT: Self =
-        Self { tasks: 32_768, jobs: 8_192, connectors: 256, ended_bytes: 1 << 20 };
+        Self { tasks: 16_384, jobs: 4_096, connectors: 256, ended_bytes: 1 << 20 };
 }
 
 /// Run time of one of our programs, from the kernel's own statistics.
