@@ -193,12 +193,13 @@ impl Core {
         let Ok(connector) = self.connector_mut(job.connector) else { return };
         connector.statistics.add(now, job);
         let seen = growth.as_ref().map(Growth::peak);
-        if let Some(peak) = job.memory_peak.max(seen).filter(|peak| peak.0 > 0) {
-            connector.peaks.learn(&settings.memory, peak, growth.as_ref());
-            let need = connector.need(&settings);
-            if self.ledger.set_need(job.connector, need.peak, need.deviation).is_ok() {
-                self.ledger.advance(now);
-            }
+        match job.memory_peak.max(seen) {
+            Some(peak) => connector.peaks.learn(&settings.memory, peak, growth.as_ref()),
+            None => connector.peaks.ended_unmeasured(),
+        }
+        let need = connector.need(&settings);
+        if self.ledger.set_need(job.connector, need.peak, need.deviation).is_ok() {
+            self.ledger.advance(now);
         }
     }
 

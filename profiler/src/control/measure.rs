@@ -237,13 +237,18 @@ impl Core {
         claims.unzip()
     }
 
-    /// GPUs that are free and cool, and those that our own jobs have.
+    /// How many jobs may have a GPU: those that do, and one more for each GPU that has time and
+    /// memory left; one fewer while all that there are run hot.
     fn free_gpus(&self) -> u32 {
-        let busy = self.settings.gpu_busy;
-        let hot = self.settings.gpu_hot;
-        let free = self.host.gpus.iter().filter(|gpu| {
-            gpu.utilisation.is_none_or(|used| used < busy)
-                && gpu.temperature.is_none_or(|degrees| degrees < hot)
+        let (busy, hot) = (self.settings.gpu_busy, self.settings.gpu_hot);
+        let cool = |degrees: Option<f64>| degrees.is_none_or(|degrees| degrees < hot);
+        let gpus = &self.host.gpus;
+        let free = gpus.iter().filter(|gpu| {
+            let full = match (gpu.memory_used, gpu.memory_total) {
+                (Some(used), Some(total)) => used.as_f64() > 0.8 * total.as_f64(),
+                _ => false,
+            };
+            gpu.utilisation.is_none_or(|used| used < busy) && cool(gpu.temperature) && !full
         });
         let ours: u32 = self
             .connectors
@@ -253,8 +258,10 @@ impl Core {
             .filter_map(|(index, _)| self.ledger.state(id(index)).ok())
             .map(|state| state.in_use)
             .sum();
-        let all = u32::try_from(self.host.gpus.len()).unwrap_or(u32::MAX);
-        u32::try_from(free.count()).unwrap_or(u32::MAX).saturating_add(ours).min(all)
+        if gpus.iter().all(|gpu| !cool(gpu.temperature)) {
+            return ours.saturating_sub(1);
+        }
+        u32::try_from(free.count()).unwrap_or(u32::MAX).saturating_add(ours)
     }
 
     fn put(&mut self, now: Moment, connector_id: ConnectorId, share: Share, gpus: u32) {

@@ -40,7 +40,7 @@ pub struct Settings {
     /// How long more memory must have been free before the budget rises. 30 s: a neighbour that
     /// let go may take it again.
     pub memory_raise_after: Duration,
-    /// A GPU is free for a job below this share of use. 0.7.
+    /// A GPU has time for one more job below this share of use. 0.9: jobs do other things between.
     pub gpu_busy: f64,
     /// ... and below these degrees Celsius. 84: where most begin to slow themselves down.
     pub gpu_hot: f64,
@@ -100,7 +100,7 @@ impl Default for Settings {
             memory_share: 0.95,
             memory_reserve: Bytes(500 << 20),
             memory_raise_after: Duration::from_secs(30),
-            gpu_busy: 0.7,
+            gpu_busy: 0.9,
             gpu_hot: 84.0,
             trim: TrimSettings::default(),
             knee: KneeSettings::default(),

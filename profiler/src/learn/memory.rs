@@ -106,6 +106,8 @@ pub struct Peaks {
     sorted: Vec<Bytes>,
     plateau: Duration,
     ended: u64,
+    /// Jobs that ended without anybody knowing what they held.
+    unmeasured: u64,
 }
 
 impl Peaks {
@@ -125,6 +127,11 @@ impl Peaks {
         }
     }
 
+    /// A job ended and nobody knows what it held: there is nothing but the profile to go by.
+    pub fn ended_unmeasured(&mut self) {
+        self.unmeasured = self.unmeasured.saturating_add(1);
+    }
+
     /// Jobs that ended and whose peak is known.
     #[must_use]
     pub fn ended(&self) -> u64 {
@@ -142,7 +149,9 @@ impl Peaks {
     ) -> Expected {
         let running = running_mean.unwrap_or(0.0);
         if self.sorted.is_empty() {
-            let peak = (declared.as_f64() * settings.distrust).max(running * 1.5);
+            // Where nothing is measured, waiting for a measurement is of no use.
+            let word = if self.unmeasured > 0 { 1.0 } else { settings.distrust.max(1.0) };
+            let peak = (declared.as_f64() * word).max(running * 1.5);
             return settings.expected(peak, 0.0);
         }
         let (mean, deviation) = moments(&self.sorted);
@@ -233,6 +242,14 @@ mod tests {
         let many = known(&[100.0; 20]).new_job(&settings, mib(1000.0), None);
         assert_eq!(many.peak, mib(100.0));
         assert!(many.deviation < mib(3.0));
+    }
+
+    #[test]
+    fn where_nothing_is_measured_the_profile_is_all_there_is() {
+        let settings = MemorySettings::default();
+        let mut peaks = Peaks::default();
+        peaks.ended_unmeasured();
+        assert_eq!(peaks.new_job(&settings, mib(100.0), None).peak, mib(100.0));
     }
 
     #[test]

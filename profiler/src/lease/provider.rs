@@ -2,8 +2,9 @@
 //! alone.
 //!
 //! "Too many requests" closes it for as long as it says, or for a time that doubles with each
-//! such answer in a row; and lowers the number that may use it at a time, which then rises again by
-//! one in each `recovery`. Several such answers while it is closed are one: they were under way.
+//! such answer in a row; and lowers the number that may use it at a time. That rises again by one in
+//! each `recovery`, up to one below the number that was too many, and beyond only after `memory`:
+//! each trial costs a pause. Several such answers while it is closed are one: they were under way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct ProviderSettings {
     pub longest_pause: Duration,
     /// How long after "too many requests" one more than before may use it again.
     pub recovery: Duration,
+    /// How long the number that was too many is avoided.
+    pub memory: Duration,
     /// Share of those that used it then that may use it after "too many requests".
     pub cut: f64,
 }
@@ -49,8 +52,10 @@ impl Default for ProviderSettings {
             longest_pause: Duration::from_secs(3600),
             // Slow enough to see the answer to one more before the next.
             recovery: Duration::from_secs(10),
-            // As TCP CUBIC: loses less than a half, and two cuts make one.
-            cut: 0.7,
+            // Services change their limits rarely, and forgive a try in ten minutes.
+            memory: Duration::from_secs(600),
+            // One fewer of many is often enough, and two cuts make 0.7.
+            cut: 0.85,
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct ProviderState {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Lowered {
     to: f64,
+    /// One below what was too many.
+    below: f64,
     at: Moment,
     in_a_row: u32,
 }
@@ -113,7 +120,11 @@ impl Provider {
         let Some(lowered) = self.lowered else { return cap };
         let recovered =
             now.since(lowered.at).as_secs_f64() / self.settings.recovery.as_secs_f64().max(0.001);
-        let allowed = (lowered.to + recovered.floor()).clamp(1.0, f64::from(cap));
+        let risen = (lowered.to + recovered.floor()).min(lowered.below);
+        let memory = self.settings.memory;
+        let beyond = now.since(lowered.at).saturating_sub(memory).as_secs_f64()
+            / self.settings.recovery.as_secs_f64().max(0.001);
+        let allowed = (risen + beyond.floor()).clamp(1.0, f64::from(cap));
         #[allow(clippy::cast_sign_loss, reason = "between 1 and a u32")]
         let allowed = allowed as u32;
         allowed
@@ -167,7 +178,8 @@ impl Provider {
         let doubled = self.settings.pause.saturating_mul(1 << in_a_row.min(6));
         let pause = retry_after.unwrap_or(doubled);
         self.close(now, pause);
-        self.lowered = Some(Lowered { to, at: self.closed_until, in_a_row });
+        let below = (used - 1.0).max(to);
+        self.lowered = Some(Lowered { to, below, at: self.closed_until, in_a_row });
     }
 
     fn close(&mut self, now: Moment, pause: Duration) {
@@ -250,7 +262,7 @@ mod tests {
         assert_eq!(provider.next_change(at(20)), Some(at(5_000)));
         assert!(provider.has_room(at(5_000)));
         let caps = [5_000, 14_999, 15_000, 35_000, 1_000_000].map(|ms| provider.cap(at(ms)));
-        assert_eq!(caps, [7, 7, 8, 10, 10]);
+        assert_eq!(caps, [8, 8, 9, 9, 10]);
     }
 
     #[test]
