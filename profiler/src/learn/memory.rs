@@ -101,6 +101,8 @@ impl Growth {
 
 /// What is known of the peaks of a connector's jobs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// What an earlier version wrote down lacks what it did not know.
+#[serde(default)]
 pub struct Peaks {
     latest: VecDeque<Bytes>,
     sorted: Vec<Bytes>,
