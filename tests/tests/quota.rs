@@ -95,9 +95,9 @@ fn each_thread_that_a_quota_holds_back_loses_that_time() {
     let truth = truth - throttled(&first[0].usage);
     for hog in hogs {
         let (part, own) = (throttled(&hog.usage), hog.usage.run_queue_self_ns.unwrap_or(0));
-        // At the first time and the last one of them may have begun later or ended earlier.
+        // While they are begun and while they end, not all of them want the CPU.
         assert_no_more(part, truth, &hog.comm);
-        assert!(part * 10 >= truth * 8, "{part} ns of the {truth} ns that all were held back");
+        assert!(part * 2 > truth, "{part} ns of the {truth} ns that all were held back");
         assert!(own > 0, "they wait for each other besides");
     }
 }
