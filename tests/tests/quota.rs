@@ -36,11 +36,21 @@ fn run_in(group: &Group, words: &[&str]) -> Finished {
     run
 }
 
-/// Two figures for the same time agree to a hundredth. The kernels before 6.6 take the one that we
-/// read by a clock that leaves interrupts out, and `cpu.stat` may count in microseconds.
+/// Two figures for the same time agree to a hundredth: `cpu.stat` may count in microseconds. The
+/// kernels before 6.6 take the one that we read by a clock that leaves interrupts and stolen time
+/// out; on an emulated machine on a busy host that was seen to be a fiftieth, and may be a tenth.
 fn assert_agree(got: u64, truth: u64, what: &str) {
+    let left_out = if has_clock_of_its_own() { truth / 100 } else { truth / 10 };
     let off = got.abs_diff(truth);
-    assert!(off <= truth / 100, "{what}: expected {truth} ns, got {got} ns, {off} ns off");
+    let is_close = got <= truth + truth / 100 && got >= truth - left_out;
+    assert!(is_close, "{what}: expected {truth} ns, got {got} ns, {off} ns off");
+}
+
+/// Whether the kernel adds up throttled time by the run queue's own clock, as it does since 6.6.
+fn has_clock_of_its_own() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the release");
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
 }
 
 /// As [`assert_agree`], for a part of that time.
