@@ -12,6 +12,7 @@ use crate::maps::{CONNECTORS, ENDED, JOBS};
 use crate::memory::move_out;
 use crate::quota::throttled_part;
 use crate::task::{accounting_of, entry_of, lost, unlist};
+use crate::words::{Words, copy, first};
 
 /// Wakes the agent when the ring buffer is this full; until then it looks by itself.
 const WAKE_AT_BYTES: u64 = 64 * 1024;
@@ -123,33 +124,25 @@ fn finish_move(total: *mut Total) {
     unsafe { atomic::fetch_add(&raw mut (*total).moves_done, 1) };
 }
 
-const COUNTERS: usize = size_of::<Counters>() / size_of::<u64>();
-const OBSERVED: usize = size_of::<Observed>() / size_of::<u64>();
-
 /// Adds everything that a task spent. The structures hold nothing but `u64`, so a loop serves.
 #[inline(always)]
 fn add_spent(total: &*mut Total, span: &Span, progress: &Progress, life_ns: u64) {
     // SAFETY: a field of a map value.
     let ended = unsafe { &raw mut (**total).ended };
-    let (base, now) = (words(&span.base), words(&progress.now));
-    for figure in 0..COUNTERS {
+    let (base, now) = (first(&span.base), first(&progress.now));
+    for figure in 0..Counters::COUNT {
         // SAFETY: inside `counters`, which is as long as `base` and `now`.
         unsafe { add_to(ended.cast(), figure, grown(base, now, figure)) };
     }
     // SAFETY: a field of a map value.
     let observed = unsafe { &raw mut (*ended).observed };
-    let (base, now) = (words(&span.observed_base), words(&progress.observed));
-    for figure in 0..OBSERVED {
+    let (base, now) = (first(&span.observed_base), first(&progress.observed));
+    for figure in 0..Observed::COUNT {
         // SAFETY: inside all three.
         unsafe { add_to(observed.cast(), figure, grown(base, now, figure)) };
     }
     // SAFETY: an aligned field of a map value.
     unsafe { atomic::add(&raw mut (*ended).life_ns, life_ns) };
-}
-
-#[inline(always)]
-fn words<T>(of: &T) -> *const u64 {
-    core::ptr::from_ref(of).cast()
 }
 
 /// # Safety
@@ -187,23 +180,23 @@ fn report(task: Task, tag: &mut TaskTag, life_ns: u64, is_last: bool) {
     event.exit_code = task.exit_code();
     event.start_boottime_ns = task.start_boottime_ns();
     event.process_start_boottime_ns = tag.process_start_boottime_ns;
-    event.comm = task.comm();
+    task.copy_comm(&mut event.comm);
     event.spent.life_ns = life_ns;
     let (span, progress) = accounting_of(tag);
     event.job = span.job;
     event.began_ns = span.began_ns;
     let to = (&raw mut event.spent.counters).cast::<u64>();
-    for figure in 0..COUNTERS {
+    for figure in 0..Counters::COUNT {
         // SAFETY: inside `counters`, which is as long as `base` and `now`.
-        unsafe { to.add(figure).write(grown(words(&span.base), words(&progress.now), figure)) };
+        unsafe { to.add(figure).write(grown(first(&span.base), first(&progress.now), figure)) };
     }
     let to = (&raw mut event.spent.observed).cast::<u64>();
-    let (base, now) = (words(&span.observed_base), words(&progress.observed));
-    for figure in 0..OBSERVED {
+    let (base, now) = (first(&span.observed_base), first(&progress.observed));
+    for figure in 0..Observed::COUNT {
         // SAFETY: inside all three.
         unsafe { to.add(figure).write(grown(base, now, figure)) };
     }
-    event.memory = progress.memory;
+    copy(&mut event.memory, &progress.memory);
     slot.submit(if is_last { BPF_RB_FORCE_WAKEUP } else { wake_flag() });
 }
 

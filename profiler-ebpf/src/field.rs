@@ -341,22 +341,20 @@ impl Task {
         read_kernel(queue.wrapping_add(throttled_offset().load()))
     }
 
-    /// The task's name, as two words.
+    /// Writes the task's name straight to its place; empty if it cannot be read.
     #[inline(always)]
-    pub fn comm(self) -> Comm {
+    pub fn copy_comm(self, to: &mut Comm) {
         let offset = TASK_COMM.load();
-        let mut comm = [0; 16];
-        if offset != MISSING {
-            // If it cannot be read the name stays empty, which is what is known of it then.
-            // SAFETY: `comm` is an array of 16 bytes inside `task_struct`; the helper copies it.
-            let _ = unsafe {
-                aya_ebpf::helpers::bpf_probe_read_kernel_buf(
-                    self.0.byte_add(offset as usize).cast(),
-                    &mut comm,
-                )
-            };
+        if offset == MISSING {
+            *to = [0; 16];
+            return;
         }
-        comm
+        // The helper clears `to` where it cannot read, so its answer adds nothing.
+        // SAFETY: `comm` is an array of 16 bytes inside `task_struct`; the helper copies it.
+        let _ = unsafe {
+            let comm = self.0.byte_add(offset as usize).cast();
+            aya_ebpf::helpers::bpf_probe_read_kernel_buf(comm, to)
+        };
     }
 
     /// Time on CPU, up to date at a switch away from the task.
@@ -381,14 +379,6 @@ impl Task {
             return None;
         }
         read(registers, &REGISTERS_CALL)
-    }
-
-    /// The kernel's counters as they stand.
-    #[inline(always)]
-    pub fn counters(self) -> Counters {
-        let mut counters = Counters::default();
-        self.copy_counters(&mut counters);
-        counters
     }
 
     /// Copies the kernel's counters as they stand, each straight to its place: all of them at once

@@ -18,6 +18,7 @@ mod quota;
 mod request;
 mod table;
 mod task;
+mod words;
 
 /// What the kernel reads to decide which helpers the programs may call.
 #[unsafe(link_section = "license")]

@@ -17,6 +17,7 @@ use crate::field::{ARRAY_PER_CPU, Memory, Task, number, read_kernel};
 use crate::maps::{CPUS, JOBS, MEMORY, PENDING};
 use crate::table::{find, find_at, find_or_take, give_back};
 use crate::task::lost;
+use crate::words::clear;
 
 /// Whether an address space that is new to us is a copy of its parent's.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,30 +28,30 @@ pub enum Origin {
     Own,
 }
 
-/// The task lives in its address space from now on.
+/// The task lives in its address space from now on, which is returned: 0 if there is none, or none
+/// that can be followed.
 #[inline(always)]
-pub fn move_in(task: Task, job: JobRef, progress: &mut Progress, origin: Origin) {
-    let Some(memory) = task.memory() else { return };
+pub fn move_in(task: Task, job: JobRef, origin: Origin) -> u64 {
+    let Some(memory) = task.memory() else { return 0 };
     let mm = memory.address(task.tid());
     let Some(space) = find_or_take(&MEMORY, MEMORY_BITS, mm) else {
         lost(|session| &raw mut session.lost.address_spaces_unlisted);
-        return;
+        return 0;
     };
     // SAFETY: an element of the array.
     let space = unsafe { &mut *space };
-    progress.mm = mm;
     // SAFETY: an aligned field of a map value.
     if unsafe { atomic::fetch_add(&raw mut space.users, 1) } > 0 {
-        return;
+        return mm;
     }
     space.job = job.0;
     space.generation += 1;
-    space.held = Held::default();
-    space.by_kind = [0; 4];
-    space.pending = [0; 4];
+    clear(&mut space.held);
+    clear(&mut space.by_kind);
+    clear(&mut space.pending);
     // Until its first pages are counted, none of them count for the job of a copy.
     space.inherited_pages = if origin == Origin::Copied { u64::MAX } else { 0 };
-    let Some((index, space)) = find_at(&MEMORY, MEMORY_BITS, mm) else { return };
+    let Some((index, space)) = find_at(&MEMORY, MEMORY_BITS, mm) else { return mm };
     // SAFETY: an element of the array.
     let space = unsafe { &mut *space };
     update(memory, index, space, FILE_PAGES);
@@ -59,6 +60,7 @@ pub fn move_in(task: Task, job: JobRef, progress: &mut Progress, origin: Origin)
     if origin == Origin::Copied {
         space.inherited_pages = space.held.pages;
     }
+    mm
 }
 
 /// The task leaves the address space that it lived in. If it was the last one, what that held is
@@ -115,7 +117,7 @@ fn all_pending(memory: Memory, index: u32, space: &mut AddressSpace, kind: u32) 
         let pending = unsafe { &mut *pending };
         if pending.generation != space.generation {
             pending.generation = space.generation;
-            pending.by_kind = [0; 4];
+            clear(&mut pending.by_kind);
         }
         if let Some(last) = pending.by_kind.get_mut(core::hint::black_box(kind as usize)) {
             change = here.wrapping_sub(*last);

@@ -11,6 +11,7 @@ use crate::atomic;
 use crate::field::Task;
 use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, SESSION, TASKS};
 use crate::memory::{Origin, move_in};
+use crate::words::{clear, copy};
 
 /// The task's tag, if it has one in any state but `Off`.
 #[inline(always)]
@@ -101,30 +102,38 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
     };
     tag.parent = task.parent();
     tag.process_start_boottime_ns = task.leader().start_boottime_ns();
-    tag.span = Span { job: job.0, connector, only_threads, ..Span::default() };
-    tag.progress = Progress::default();
+    begin(&mut tag.span, job, connector, only_threads);
+    clear(&mut tag.progress);
     match joining {
         Joining::AtBirth => tag.span.began_ns = task.start_time_ns(),
         Joining::Later => {
             // SAFETY: no arguments.
             tag.span.began_ns = unsafe { bpf_ktime_get_ns() };
-            let now = task.counters();
-            tag.span.base = now;
-            tag.progress.now = now;
+            task.copy_counters(&mut tag.progress.now);
+            copy(&mut tag.span.base, &tag.progress.now);
             tag.progress.throttled = task.throttled().unwrap_or_default();
             // Whether it sleeps or waits is not known; what holds for both is what holds for sleep.
             tag.progress.slept = 1;
         }
     }
+    // Before there is an entry: the verifier would follow all of it once with and once without.
+    tag.progress.mm = match memory {
+        Home::Its(origin) => move_in(task, job, origin),
+        Home::Shared => SHARED_MEMORY,
+        Home::Lent => 0,
+    };
     tag.entry = list(task, tag).unwrap_or(NO_ENTRY);
-    match memory {
-        Home::Its(origin) => move_in(task, job, accounting_of(tag).1, origin),
-        Home::Shared => accounting_of(tag).1.mm = SHARED_MEMORY,
-        Home::Lent => {}
-    }
     count_in(job, connector, is_process);
     tag.state = TagState::Counted as u64;
     claim
+}
+
+#[inline(always)]
+fn begin(span: &mut Span, job: JobRef, connector: u32, only_threads: u32) {
+    clear(span);
+    span.job = job.0;
+    span.connector = connector;
+    span.only_threads = only_threads;
 }
 
 /// Tags a task so that only what it starts counts.
@@ -132,7 +141,7 @@ pub fn join(newcomer: Newcomer, job: JobRef, connector: u32) -> Claim {
 pub fn become_parent(task: Task, job: JobRef, connector: u32) -> Claim {
     let (claim, tag) = claim(task);
     let Some(tag) = tag else { return claim };
-    tag.span = Span { job: job.0, connector, ..Span::default() };
+    begin(&mut tag.span, job, connector, 0);
     tag.entry = NO_ENTRY;
     tag.state = TagState::Parent as u64;
     claim
@@ -147,12 +156,14 @@ pub fn accounting_of(tag: &mut TaskTag) -> (&mut Span, &mut Progress) {
     }
 }
 
-/// The span that `current` says. Two places, told apart by a branch: the verifier follows that at
-/// less cost than an index.
+/// The span that `current` says. An index and no branch: the verifier would follow all that comes
+/// after a branch once for each of the two.
 #[inline(always)]
 pub fn current_span(spans: &mut [Span; 2], current: u64) -> &mut Span {
-    let [first, second] = spans;
-    if TaskEntry::span_index(current) == 0 { first } else { second }
+    // Else the compiler makes a branch of it.
+    let index = core::hint::black_box(TaskEntry::span_index(current)) & 1;
+    // SAFETY: 0 or 1.
+    unsafe { &mut *spans.as_mut_ptr().add(index) }
 }
 
 /// An entry by its index.
@@ -186,9 +197,9 @@ fn list(task: Task, tag: &TaskTag) -> Option<u32> {
     entry.parent = tag.parent;
     entry.start_boottime_ns = task.start_boottime_ns();
     entry.process_start_boottime_ns = tag.process_start_boottime_ns;
-    entry.comm = task.comm();
-    entry.spans[0] = tag.span;
-    entry.progress = tag.progress;
+    task.copy_comm(&mut entry.comm);
+    copy(&mut entry.spans[0], &tag.span);
+    copy(&mut entry.progress, &tag.progress);
     // SAFETY: an aligned field of a map value. Readers take the entry for free until now, and an
     // exchange orders what was written before it.
     unsafe { atomic::exchange(&raw mut entry.current, 1) };

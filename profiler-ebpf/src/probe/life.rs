@@ -26,7 +26,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         let is_parent = tag.state == TagState::Parent as u64;
         let (span, progress) = accounting_of(tag);
         let (job, connector) = (JobRef(span.job), span.connector);
-        let only_threads = span.only_threads;
+        let (only_threads, mm) = (span.only_threads, progress.mm);
         let is_process = flags & CLONE_THREAD == 0;
         if job.0 == 0 || is_process && only_threads != 0 {
             return 0;
@@ -34,7 +34,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
         let memory = match flags & CLONE_VM {
             0 => Home::Its(Origin::Copied),
             _ if is_parent => Home::Lent,
-            _ if progress.mm == SHARED_MEMORY => Home::Shared,
+            _ if mm == SHARED_MEMORY => Home::Shared,
             _ => Home::Its(Origin::Own),
         };
         let newcomer = Newcomer {
@@ -62,11 +62,13 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
         rename(task, ctx.arg(1), entry);
     }
     let (span, progress) = accounting_of(tag);
-    let job = JobRef(span.job);
+    let (job, before) = (JobRef(span.job), progress.mm);
     let memory = task.memory().map_or(0, |memory| memory.address(task.tid()));
-    if memory != progress.mm && progress.mm != SHARED_MEMORY {
+    if memory != before && before != SHARED_MEMORY {
+        let mm = move_in(task, job, Origin::Own);
+        let progress = accounting_of(tag).1;
         move_out(progress);
-        move_in(task, job, progress, Origin::Own);
+        progress.mm = mm;
     }
     0
 }

@@ -72,7 +72,7 @@ fn remove(task: Task, request: &mut TagRequest) {
     if let Some(tag) = tag_of(task)
         && (tag.state == TagState::Counted as u64 || tag.state == TagState::Parent as u64)
     {
-        accounting_of(tag).1.now = task.counters();
+        task.copy_counters(&mut accounting_of(tag).1.now);
         end(task, tag, TagState::Off);
         request.changed += 1;
     } else {
