@@ -227,6 +227,18 @@ impl Attribution {
         Ok(ProgramCost { run_time: Duration::from_nanos(info.run_time_ns), runs: info.run_cnt })
     }
 
+    /// How many instructions the kernel's verifier walked through in each program: most of the time
+    /// that loading takes.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn verified(&self) -> io::Result<BTreeMap<&str, u32>> {
+        let programs = self.programs.iter();
+        programs
+            .map(|(name, program)| Ok((&**name, program_info(program.as_fd())?.verified_insns)))
+            .collect()
+    }
+
     /// A descriptor that becomes readable when many ends of tasks wait to be looked at, or the last
     /// one of a job does.
     #[must_use]

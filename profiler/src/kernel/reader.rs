@@ -10,7 +10,7 @@ use std::mem::{MaybeUninit, offset_of};
 use profiler_common::task::FREE;
 use profiler_common::{
     Comm, Counters, DeviceUse, Held, JobEntry, JobRef, MemoryUse, Progress, Span, Spent, TaskEnded,
-    TaskEntry,
+    TaskEntry, Total,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -56,6 +56,8 @@ pub struct JobSnapshot {
     pub device_latency: LatencyHistogram,
     /// Memory that its address spaces hold.
     pub held: Held,
+    /// How many tasks had ended, unless one was ending right then.
+    moves: Option<u64>,
 }
 
 /// A live task at one moment.
@@ -92,44 +94,49 @@ impl Attribution {
         let taken = (0..self.jobs_used).filter(|slot| {
             self.jobs.part(*slot, offset_of!(JobEntry, job)).is_some_and(|job: u64| job != 0)
         });
-        self.snapshot_of(taken.filter_map(|slot| self.jobs.get(slot)).collect())
+        self.snapshot_of(self.read_jobs(taken))
     }
 
     /// Reads the figures of one job, if it has its slot. While none of its tasks lives that takes no
     /// look at others' tasks.
     #[must_use]
     pub fn job(&self, job: JobRef) -> Option<(JobSnapshot, Vec<LiveTask>)> {
-        let entry = self.jobs.get(job.slot()).filter(|entry| entry.job == job.0)?;
-        if entry.total.tasks_live == 0 && self.is_settled(&entry) {
-            return Some((JobSnapshot::of(&entry), Vec::new()));
+        let read = self.read_jobs([job.slot()].into_iter());
+        let found = *read.first().filter(|found| found.job == job)?;
+        if found.tasks_live == 0 && self.is_settled(&found) {
+            return Some((found, Vec::new()));
         }
-        let snapshot = self.snapshot_of(vec![entry]);
+        let snapshot = self.snapshot_of(read);
         snapshot.jobs.first().map(|found| (*found, snapshot.tasks))
     }
 
-    fn snapshot_of(&self, mut open: Vec<JobEntry>) -> Snapshot {
+    fn read_jobs(&self, slots: impl Iterator<Item = u32>) -> Vec<JobSnapshot> {
+        slots.filter_map(|slot| self.jobs.get(slot)).map(|entry| JobSnapshot::of(&entry)).collect()
+    }
+
+    /// With thousands of jobs and tasks, time is what is copied: each figure is copied out once, and
+    /// once more only where a task ended meanwhile.
+    fn snapshot_of(&self, mut open: Vec<JobSnapshot>) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for attempt in 1..=TRIES {
             snapshot.taken_ns = monotonic_ns();
-            let tasks = self.live_tasks(&open, snapshot.taken_ns);
-            let (settled, moved): (Vec<_>, Vec<_>) =
-                open.into_iter().partition(|before| self.is_settled(before));
-            let (settled, moved) = if attempt < TRIES {
-                (settled, moved)
-            } else {
+            let mut tasks = self.live_tasks(&open, snapshot.taken_ns);
+            let mut moved: Vec<JobRef> =
+                open.iter().filter(|job| !self.is_settled(job)).map(|job| job.job).collect();
+            if attempt == TRIES {
                 snapshot.unsettled = moved.len() as u64;
-                (settled.into_iter().chain(moved).collect(), Vec::new())
-            };
-            if moved.is_empty() {
-                snapshot.tasks.extend(tasks);
-            } else {
-                // The jobs in which a task ended while we looked are read once more.
-                let again: Vec<u64> = moved.iter().map(|entry| entry.job).collect();
-                snapshot.tasks.extend(tasks.into_iter().filter(|t| !again.contains(&t.job.0)));
+                moved.clear();
             }
-            snapshot.jobs.extend(settled.iter().map(JobSnapshot::of));
-            open =
-                moved.iter().filter_map(|entry| self.jobs.get(JobRef(entry.job).slot())).collect();
+            if !moved.is_empty() {
+                moved.sort_unstable();
+                let stays = |job: &JobRef| moved.binary_search(job).is_err();
+                open.retain(|job| stays(&job.job));
+                tasks.retain(|task| stays(&task.job));
+            }
+            append(&mut snapshot.jobs, open);
+            append(&mut snapshot.tasks, tasks);
+            // The jobs in which a task ended while we looked are read once more.
+            open = self.read_jobs(moved.iter().map(|job| job.slot()));
             if open.is_empty() {
                 break;
             }
@@ -166,7 +173,7 @@ impl Attribution {
 
     /// The sums over all tasks that ended under a connector, past jobs included, with its counts.
     #[must_use]
-    pub fn connector(&self, connector: u32) -> Option<profiler_common::Total> {
+    pub fn connector(&self, connector: u32) -> Option<Total> {
         self.connectors.get(connector)
     }
 
@@ -185,39 +192,41 @@ impl Attribution {
     }
 
     /// Whether no task of the job ended while it and its tasks were read.
-    fn is_settled(&self, before: &JobEntry) -> bool {
+    fn is_settled(&self, before: &JobSnapshot) -> bool {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        let total = &before.total;
-        self.jobs.get(JobRef(before.job).slot()).is_none_or(|now| {
-            now.job != before.job
-                || (total.moves_begun == total.moves_done
-                    && now.total.moves_begun == total.moves_done
-                    && now.total.ended == total.ended)
-        })
+        let slot = before.job.slot();
+        let job: Option<u64> = self.jobs.part(slot, offset_of!(JobEntry, job));
+        if job != Some(before.job.0) {
+            return true;
+        }
+        let now: Option<Total> = self.jobs.part(slot, offset_of!(JobEntry, total));
+        now.is_none_or(|now| before.moves == Some(now.moves_begun) && now.ended == before.ended)
     }
 
     /// The live tasks of the given jobs.
-    fn live_tasks(&self, jobs: &[JobEntry], now_ns: u64) -> Vec<LiveTask> {
+    fn live_tasks(&self, jobs: &[JobSnapshot], now_ns: u64) -> Vec<LiveTask> {
         let mut wanted = vec![0; self.jobs.len() as usize];
-        for entry in jobs {
-            wanted[JobRef(entry.job).slot() as usize] = entry.job;
+        for JobSnapshot { job, .. } in jobs {
+            if let Some(place) = wanted.get_mut(job.slot() as usize) {
+                *place = job.0;
+            }
         }
         let is_wanted =
             |job: u64| job != 0 && wanted.get(JobRef(job).slot() as usize) == Some(&job);
         let running = self.running();
         let used = self.session.get(0).map_or(0, |session| session.entries_used);
         let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
-        (0..used)
-            .filter_map(|index| self.listed(index, is_wanted))
-            .map(|mut task| {
-                let left = task.progress.now;
-                if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
-                    add_running_slice(&mut task, running[at].1);
-                }
-                add_block_wait(&mut task.progress, &left, now_ns);
-                LiveTask::of(&task, now_ns)
-            })
-            .collect()
+        let expected: u64 = jobs.iter().map(|job| job.tasks_live).sum();
+        let mut tasks = Vec::with_capacity(expected.min(used.into()) as usize);
+        for mut task in (0..used).filter_map(|index| self.listed(index, is_wanted)) {
+            let left = task.progress.now;
+            if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
+                add_running_slice(&mut task, running[at].1);
+            }
+            add_block_wait(&mut task.progress, &left, now_ns);
+            tasks.push(LiveTask::of(&task, now_ns));
+        }
+        tasks
     }
 
     /// A live task of a job that is wanted. The parts of the entry that say nothing of its job now
@@ -304,10 +313,20 @@ fn add_block_wait(progress: &mut Progress, left: &Counters, now_ns: u64) {
     }
 }
 
+/// Appends what was read, without a copy if it is the first.
+fn append<T>(to: &mut Vec<T>, read: Vec<T>) {
+    if to.is_empty() {
+        *to = read;
+    } else {
+        to.extend(read);
+    }
+}
+
 impl JobSnapshot {
     fn of(entry: &JobEntry) -> Self {
         let total = &entry.total;
         Self {
+            moves: (total.moves_begun == total.moves_done).then_some(total.moves_done),
             job: JobRef(entry.job),
             connector: entry.connector,
             tasks: total.tasks,

@@ -36,6 +36,11 @@ fn main() {
     let peer = timed(|| drop(read_proc(&pids)));
 
     println!("load and attach                      {:>9.1} ms  (<= 300)", milliseconds(loaded));
+    let verified = attribution.verified().expect("what the verifier did");
+    println!(
+        "  instructions that the verifier walks {:>8}: {verified:?}",
+        verified.values().sum::<u32>()
+    );
     println!("begin a job and tag its 10 threads   {:>9.3} ms", milliseconds(tagged));
     println!("snapshot, {THREADS} threads, {JOBS} jobs {:>9.3} ms  (< 2)", ours);
     println!(
