@@ -153,10 +153,12 @@ impl Run {
         let profiler = self.user.map_or_else(binaries::profiler, |_| self.path("profiler"));
         let mut command = Command::new(&profiler);
         if self.traced {
+            // The tracer stays root, or it could not look at what has died.
+            let uid = self.user.unwrap_or_default().to_string();
             command = Command::new(binaries::workload());
-            command.arg("trace").arg("--report").arg(self.path("truth")).arg("--").arg(&profiler);
-        }
-        if let Some(uid) = self.user {
+            command.args(["trace", "--uid", &uid, "--report"]).arg(self.path("truth"));
+            command.arg("--").arg(&profiler);
+        } else if let Some(uid) = self.user {
             command.uid(uid).gid(uid);
         }
         command.arg(&self.verb).arg("--json").arg(&self.json).args(&self.options);

@@ -1,5 +1,5 @@
-//! `trace --report FILE -- PROGRAM ARGS...`: runs a program and writes the final figures of each
-//! thread that it ever had, to the nanosecond.
+//! `trace [--uid N] --report FILE -- PROGRAM ARGS...`: runs a program, as that user, and writes the
+//! final figures of each thread that it ever had, to the nanosecond.
 //!
 //! A dead thread stays a zombie until its tracer reaped it, and a zombie's files under `/proc`
 //! hold its final figures. So this process seizes the program, lets the kernel hand it each new
@@ -47,6 +47,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             // Until the tracer is there, which says so by closing its end.
             io::Read::read(&mut &gate, &mut [0]).expect("reading from the tracer");
             drop(gate);
+            let uid = args.get("uid", 0);
+            if uid != 0 {
+                sys::become_user(uid);
+            }
             let error = sys::exec(program.as_ref(), arguments);
             eprintln!("{program}: {error}");
             sys::exit_group(127);
