@@ -1,13 +1,16 @@
 //! A thread that works for one job after another: what each is charged, and that nothing is lost.
 
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use profiler::kernel::{Attribution, Capacity, TagError};
 use profiler_common::JobRef;
 use profiler_tests::hand::Hand;
-use profiler_tests::truth::Figures;
-use profiler_tests::{require_bpf, scale};
+use profiler_tests::require_bpf;
+use profiler_tests::truth::{self, Figures};
 
 fn load() -> Attribution {
     let capacity = Capacity { tasks: 256, jobs: 4, connectors: 2, ended_bytes: 1 << 16 };
@@ -33,7 +36,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
     require_bpf!();
     let mut attribution = load();
-    let mut hand = Hand::hire();
+    let hand = Hand::hire();
     let [first, second] = [0, 1].map(|c| attribution.begin_job(c).expect("a job"));
     hand.work(3);
     let begin = hand.truth();
@@ -50,24 +53,38 @@ fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
     hand.work(5);
     assert_eq!(cpu(&attribution, second), spent.counters.cpu_ns, "nothing for time between jobs");
     assert_eq!(cpu(&attribution, first), grown(&middle, &begin).expect("known"), "as before");
+    assert_eq!(attribution.lost(), Default::default(), "lost");
+}
 
-    let third = attribution.begin_job(0).expect("a job");
-    let before = hand.truth();
-    attribution.reassign(&worker, Some(third)).expect("it lives");
-    hand.work(7);
-    let at_least = grown(&hand.truth(), &before).expect("known");
-    hand.fire();
-    wait_until("it ended", || {
-        let snapshot = attribution.snapshot();
-        snapshot.jobs.iter().any(|job| job.job == third && job.tasks_live == 0)
-    });
-    let total = cpu(&attribution, third);
-    // Its way to the end comes on top.
-    let most = at_least + u64::from(scale(2, 200)) * 1_000_000;
-    assert!((at_least..most).contains(&total), "{total} of {at_least}");
+#[test]
+fn the_way_to_its_end_is_charged_to_a_threads_last_job() {
+    require_bpf!();
+    let mut attribution = load();
+    let jobs = [0, 0].map(|connector| attribution.begin_job(connector).expect("a job"));
+    // Not a thread of ours: of a zombie the kernel tells the final figure.
+    let mut counter = Command::new("sh")
+        .args(["-c", "read go; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let pid = counter.id().cast_signed();
+    let asleep = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/syscall")).expect("it lives");
+        stat.starts_with("0 0x0 ")
+    };
+    wait_until("it reads", asleep);
+    let figure = || Figures::read(pid, pid).cpu_ns.expect("known");
+    let begin = figure();
+    let worker = attribution.enlist(counter.id(), jobs[0]).expect("a tag").expect("an entry");
+    attribution.reassign(&worker, Some(jobs[1])).expect("it lives");
+    writeln!(counter.stdin.take().expect("a pipe"), "go").expect("it reads");
+    let (last, _) = truth::reap(pid);
+    wait_until("it ended", || !attribution.is_alive(&worker));
+    let expected = last.figures.cpu_ns.expect("known") - begin;
+    assert_eq!(jobs.map(|job| cpu(&attribution, job)), [0, expected], "of both jobs");
     assert_eq!(
         attribution.connector(0).expect("a connector").ended.counters.cpu_ns,
-        cpu(&attribution, first) + total,
+        expected,
         "what the connector's jobs spent"
     );
     assert_eq!(attribution.lost(), Default::default(), "lost");

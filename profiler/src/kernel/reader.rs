@@ -26,7 +26,7 @@ const TRIES: u32 = 64;
 pub struct Snapshot {
     /// When it was taken (`CLOCK_MONOTONIC`).
     pub taken_ns: u64,
-    /// The jobs that have a slot.
+    /// The jobs that have a slot, in the order of slots.
     pub jobs: Vec<JobSnapshot>,
     /// Live tasks of these jobs.
     pub tasks: Vec<LiveTask>,
@@ -138,6 +138,9 @@ impl Attribution {
             // The jobs in which a task ended while we looked are read once more.
             open = self.read_jobs(moved.iter().map(|job| job.slot()));
             if open.is_empty() {
+                if attempt > 1 {
+                    snapshot.jobs.sort_unstable_by_key(|job| job.job.slot());
+                }
                 break;
             }
         }
