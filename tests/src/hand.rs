@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::sys::{self, Pid};
-use crate::truth::Figures;
+use crate::truth::{self, Figures};
 
 /// The thread.
 #[derive(Debug)]
@@ -49,13 +49,11 @@ impl Hand {
 
     /// Waits until it is asleep.
     pub fn rest(&self) {
-        let stat = format!("/proc/self/task/{}/stat", self.tid);
-        let asleep = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
-        while !asleep() {
+        while truth::state(self.tid) != Some('S') {
             thread::yield_now();
         }
         // It shows as asleep a moment before it leaves the CPU.
-        thread::sleep(Duration::from_millis(5));
+        truth::wait_asleep(self.tid);
     }
 
     /// What the kernel says of it.

@@ -225,6 +225,36 @@ pub fn wait_off_cpu(tid: Pid) {
     panic!("{path}: a dead task that never leaves the CPU");
 }
 
+/// Waits until a task that is about to sleep, or to stop, has left the CPU: from then on its figures
+/// stand still. The kernel shows no registers of a task before that.
+pub fn wait_asleep(tid: Pid) {
+    wait_for_call(tid, |call| call != "running");
+}
+
+/// Waits until a task sleeps in one of these system calls.
+pub fn wait_asleep_in(tid: Pid, calls: &[i64]) {
+    let calls: Vec<String> = calls.iter().map(i64::to_string).collect();
+    wait_for_call(tid, |call| calls.iter().any(|wanted| wanted == call));
+}
+
+fn wait_for_call(tid: Pid, is_it: impl Fn(&str) -> bool) {
+    let path = format!("/proc/{tid}/syscall");
+    for _ in 0..1_000_000 {
+        match fs::read_to_string(&path) {
+            Ok(text) if text.split_ascii_whitespace().next().is_some_and(&is_it) => return,
+            Ok(_) => sys::yield_now(),
+            Err(error) => panic!("{path}: {error}"),
+        }
+    }
+    panic!("{path}: a task that does not get there");
+}
+
+/// The letter that `/proc` shows for what a task does; `None` once it is gone.
+pub fn state(tid: Pid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// The final figures of a zombie that has not been reaped yet.
 pub fn of_dead(pid: Pid, tid: Pid) -> Line {
     wait_off_cpu(tid);

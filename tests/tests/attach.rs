@@ -1,37 +1,18 @@
 //! Measuring a process that runs already: only what it spends from then on, exactly.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use profiler_tests::compare::{ByThread, assert_none, by_thread, differences};
 use profiler_tests::run::Run;
 use profiler_tests::sys::{self, Pid};
-use profiler_tests::truth::{Figures, Line, Report, What};
-use profiler_tests::{binaries, bpf, in_small_vm, require_bpf, scale};
-
-/// One at a time: whether the profiler is there yet is seen by the machine's list of programs.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Waits until the profiler loaded its programs, and then long enough for it to have attached.
-fn wait_for_programs(before: &BTreeMap<u32, String>) {
-    let begin = Instant::now();
-    while bpf::programs().expect("programs").keys().all(|id| before.contains_key(id)) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the profiler loads no programs");
-        thread::sleep(Duration::from_millis(5));
-    }
-    thread::sleep(Duration::from_millis(if in_small_vm() { 5000 } else { 700 }));
-}
+use profiler_tests::truth::{self, Figures, Line, Report, What};
+use profiler_tests::{binaries, in_small_vm, require_bpf, scale};
 
 /// A traced workload that said it is ready, with its process id.
 fn start_traced(folder: &Path, words: &[&str]) -> (Child, Pid) {
@@ -69,27 +50,26 @@ fn since(mut now: Figures, before: &Figures) -> Figures {
 /// Attaches `sessions` times to a process with `threads` sleeping threads, wakes it, and compares
 /// what each session says with what the kernel says that was spent since.
 fn attach_to_sleepers(threads: usize, sessions: usize) {
-    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let fifo = folder.path().join("fifo");
     sys::make_fifo(&fifo);
     let (fifo_text, others) = (fifo.display().to_string(), (threads - 1).to_string());
     let words = ["wait-then-work", "--fifo", &fifo_text, "--threads", &others];
     let (mut tracer, pid) = start_traced(folder.path(), &words);
-    // Everything sleeps from here until the named pipe is opened, so these figures stand still.
-    thread::sleep(Duration::from_millis(500));
     let mut before = ByThread::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten() {
         let tid = task.file_name().to_string_lossy().parse().expect("a thread id");
+        // Everything sleeps until the named pipe is opened, so these figures stand still.
+        truth::wait_asleep_in(tid, &[libc::SYS_futex, libc::SYS_openat]);
         before.insert((pid, tid), Figures::read(pid, tid));
     }
     assert_eq!(before.len(), threads, "threads before attaching");
 
     let mut runs = Vec::new();
     for _ in 0..sessions {
-        let programs = bpf::programs().expect("the list of programs");
-        runs.push(Run::verb("attach").options(&["--pid", &pid.to_string()]).start());
-        wait_for_programs(&programs);
+        let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).start();
+        run.wait_for("attached to");
+        runs.push(run);
     }
     drop(fs::File::options().write(true).open(&fifo).expect("the named pipe"));
     tracer.wait().expect("the end of the workload");
@@ -130,10 +110,15 @@ fn two_sessions_on_one_process_say_the_same() {
 /// Attaches to a program that makes tasks all the time: whatever was born after the first one
 /// that is listed is listed too, and is exact.
 fn attach_to_a_maker(words: &[&str]) {
-    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut tracer, pid) = start_traced(folder.path(), words);
-    let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).finish();
+    let until = folder.path().join("until");
+    let last = until.display().to_string();
+    let words: Vec<&str> = words.iter().copied().chain(["--until", &last]).collect();
+    let (mut tracer, pid) = start_traced(folder.path(), &words);
+    let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).start();
+    run.wait_for("attached to");
+    fs::write(&until, []).expect("the word to come to an end");
+    let run = run.finish();
     run.assert_success();
     tracer.wait().expect("the end of the workload");
     run.assert_sums();
@@ -157,16 +142,13 @@ fn attach_to_a_maker(words: &[&str]) {
 #[test]
 fn no_thread_born_while_a_session_begins_is_lost() {
     require_bpf!();
-    // On a slow machine it takes seconds until the session begins, and the maker must outlast them.
-    let count = scale(10_000, 8_000).to_string();
-    attach_to_a_maker(&["short-threads", "--ready", "1", "--count", &count]);
+    attach_to_a_maker(&["short-threads", "--ready", "1", "--count", "1000"]);
 }
 
 #[test]
 fn no_child_born_while_a_session_begins_is_lost() {
     require_bpf!();
-    let count = 8_000.to_string();
-    attach_to_a_maker(&["children", "--ready", "1", "--count", &count]);
+    attach_to_a_maker(&["children", "--ready", "1", "--count", "1000"]);
 }
 
 /// What the spinner published: moment and CPU clock.
@@ -180,7 +162,6 @@ fn published(path: &Path) -> Option<(u64, u64)> {
 #[test]
 fn a_thread_that_never_leaves_the_cpu_does_not_look_idle() {
     require_bpf!();
-    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("published");
     let mut spinner = Command::new(binaries::workload())
@@ -225,7 +206,6 @@ fn a_thread_that_never_leaves_the_cpu_does_not_look_idle() {
 #[test]
 fn attaching_for_a_time_ends_after_that_time_and_leaves_the_process_alone() {
     require_bpf!();
-    let _alone = alone();
     let mut sleeper = Command::new(binaries::workload())
         .args(["many-threads", "--count", "20"])
         .stdin(Stdio::piped())

@@ -1,16 +1,14 @@
 //! A thread that works for one job after another: what each is charged, and that nothing is lost.
 
-use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use profiler::kernel::{Attribution, Capacity, TagError};
 use profiler_common::JobRef;
 use profiler_tests::hand::Hand;
-use profiler_tests::require_bpf;
 use profiler_tests::truth::{self, Figures};
+use profiler_tests::{require_bpf, sys};
 
 fn load() -> Attribution {
     let capacity = Capacity { tasks: 256, jobs: 4, connectors: 2, ended_bytes: 1 << 16 };
@@ -62,22 +60,18 @@ fn the_way_to_its_end_is_charged_to_a_threads_last_job() {
     let mut attribution = load();
     let jobs = [0, 0].map(|connector| attribution.begin_job(connector).expect("a job"));
     // Not a thread of ours: of a zombie the kernel tells the final figure.
-    let mut counter = Command::new("sh")
-        .args(["-c", "read go; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"])
-        .stdin(Stdio::piped())
+    let counter = Command::new("sh")
+        .args(["-c", "kill -STOP $$; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"])
         .spawn()
         .expect("a shell");
     let pid = counter.id().cast_signed();
-    let asleep = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/syscall")).expect("it lives");
-        stat.starts_with("0 0x0 ")
-    };
-    wait_until("it reads", asleep);
+    wait_until("it stops", || truth::state(pid) == Some('T'));
+    truth::wait_asleep(pid);
     let figure = || Figures::read(pid, pid).cpu_ns.expect("known");
     let begin = figure();
     let worker = attribution.enlist(counter.id(), jobs[0]).expect("a tag").expect("an entry");
     attribution.reassign(&worker, Some(jobs[1])).expect("it lives");
-    writeln!(counter.stdin.take().expect("a pipe"), "go").expect("it reads");
+    sys::kill(pid, libc::SIGCONT).expect("it lives");
     let (last, _) = truth::reap(pid);
     wait_until("it ended", || !attribution.is_alive(&worker));
     let expected = last.figures.cpu_ns.expect("known") - begin;

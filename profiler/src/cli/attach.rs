@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::args::Attach;
+use super::args::{Attach, Summary};
 use super::output::{finish, is_live, live, meter, open_json};
 use super::{FAILED, Failure, USAGE};
 use crate::session::{AttachError, Followed, Signals, follow};
@@ -20,7 +20,7 @@ pub(super) fn attach(args: &Attach) -> Result<ExitCode, Failure> {
         AttachError::Other(..) => Failure::new(FAILED, error),
         _ => Failure::new(USAGE, error),
     })?;
-    if is_live(&args.output) {
+    if is_live(&args.output) || args.output.summary == Summary::Table {
         announce(args);
     }
     let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
@@ -29,7 +29,7 @@ pub(super) fn attach(args: &Attach) -> Result<ExitCode, Failure> {
     finish(&args.output, json.as_ref(), Vec::new(), meter.finish(), None)
 }
 
-/// Says that the measurement has begun, and what ends it.
+/// Says that the measurement has begun, and what ends it: a script may wait for the line.
 fn announce(args: &Attach) {
     let name = fs::read_to_string(format!("/proc/{}/comm", args.pid)).unwrap_or_default();
     let until = match args.duration {

@@ -149,6 +149,10 @@ fn report_event(event: &Event, work: &Work) {
             continue;
         };
         let theirs = cost(event.count, &mut make, || Cost::of_all_but(&before));
+        if theirs.runs == 0.0 {
+            println!("  {name:<38}  attaches, and sees none of these here");
+            continue;
+        }
         println!("{}  ours / theirs: {:.2}", line(name, theirs), ours.ns / theirs.ns);
     }
 }

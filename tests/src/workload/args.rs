@@ -1,6 +1,6 @@
 //! The workloads' command line: `--name value` pairs, a report, and what follows `--`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::truth::Report;
@@ -40,6 +40,11 @@ impl Args {
         self.text(name).map_or(default, |text| {
             text.parse().unwrap_or_else(|_| panic!("--{name} {text}: not a number"))
         })
+    }
+
+    /// Whether the file that an option names is there; so it is without that option.
+    pub(crate) fn is_due(&self, name: &str) -> bool {
+        self.text(name).is_none_or(|path| Path::new(path).exists())
     }
 
     /// Where the truth goes.

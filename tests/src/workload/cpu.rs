@@ -58,14 +58,17 @@ pub(crate) fn threads(args: &Args) {
     last_words(&report);
 }
 
-/// One after another, threads that are gone before any sampler could look.
+/// One after another, threads that are gone before any sampler could look: `--count` of them, counted
+/// from when the file `--until` is there.
 pub(crate) fn short_threads(args: &Args) {
     let (count, report) = (args.get("count", 200_u32), args.report());
     if args.get("ready", 0) == 1 {
         println!("ready");
     }
-    for _ in 0..count {
+    let mut left = count;
+    while left > 0 {
         thread::spawn(|| std::hint::black_box(sys::gettid())).join().expect("a short thread");
+        left -= u32::from(args.is_due("until"));
     }
     last_words(&report);
 }

@@ -86,17 +86,19 @@ pub(crate) fn children(args: &Args) {
         println!("ready");
     }
     let mut total = Figures::default();
-    let mut left = count;
+    let (mut left, mut made) = (count, 0);
     while left > 0 {
         let batch: Vec<Pid> = (0..left.min(100)).map(|_| fork_working(0)).collect();
-        left -= u64::try_from(batch.len()).expect("at most 100");
+        let size = u64::try_from(batch.len()).expect("at most 100");
+        made += size;
+        left -= if args.is_due("until") { size } else { 0 };
         for child in batch {
             total.add(&truth::reap(child).0.figures);
         }
     }
     let pid = sys::getpid();
     let mut line = Line::new(What::ChildrenTotal, pid, pid);
-    (line.figures, line.count) = (total, Some(count));
+    (line.figures, line.count) = (total, Some(made));
     report.write(&[line]);
     last_words(&report);
 }
