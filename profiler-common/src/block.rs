@@ -21,10 +21,11 @@ pub struct RequestOwner {
     pub job: u64,
     /// When it was started (`CLOCK_MONOTONIC`).
     pub started_ns: u64,
-    /// `start_boottime` of the task that started it.
-    pub task_start_boottime_ns: u64,
-    /// Thread id of that task.
-    pub tid: u64,
+    /// When that task began to work for the job (`CLOCK_MONOTONIC`), and its place in `ENTRIES`:
+    /// together they tell it from the job's other tasks, and cost no look into the kernel's memory.
+    pub began_ns: u64,
+    /// See `began_ns`; [`NO_ENTRY`](crate::NO_ENTRY) for one that has none.
+    pub entry: u64,
 }
 
 /// Mark of a request that was started and has not completed; addresses are even.

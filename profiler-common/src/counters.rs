@@ -92,18 +92,6 @@ pub struct Observed {
     pub run_queue_self_ns: u64,
     /// Off the CPU with the kernel's I/O wait mark set.
     pub block_wait_ns: u64,
-    /// Payload received on IPv4 and IPv6 sockets.
-    pub net_rx_bytes: u64,
-    /// Payload sent on IPv4 and IPv6 sockets.
-    pub net_tx_bytes: u64,
-    /// Calls that received some.
-    pub net_rx_ops: u64,
-    /// Calls that sent some.
-    pub net_tx_ops: u64,
-    /// Received on `AF_UNIX` sockets.
-    pub local_rx_bytes: u64,
-    /// Sent on `AF_UNIX` sockets.
-    pub local_tx_bytes: u64,
     /// Bytes that were read at leaf devices.
     pub device_read_bytes: u64,
     /// Bytes that were written there.
@@ -112,6 +100,18 @@ pub struct Observed {
     pub device_read_ops: u64,
     /// Write requests there.
     pub device_write_ops: u64,
+    /// Payload received on IPv4 and IPv6 sockets.
+    pub net_rx_bytes: u64,
+    /// Calls that received some.
+    pub net_rx_ops: u64,
+    /// Payload sent on IPv4 and IPv6 sockets.
+    pub net_tx_bytes: u64,
+    /// Calls that sent some.
+    pub net_tx_ops: u64,
+    /// Received on `AF_UNIX` sockets.
+    pub local_rx_bytes: u64,
+    /// Sent on `AF_UNIX` sockets.
+    pub local_tx_bytes: u64,
 }
 
 /// Requests at a leaf device.

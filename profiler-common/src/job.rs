@@ -66,13 +66,14 @@ pub struct JobEntry {
     pub connector: u32,
     /// Generation of the job that had the slot last, while it is free.
     pub last_generation: u32,
+    /// The slowest request at a leaf device that a task of the job started, in microseconds. Here,
+    /// for the end of a request touches few cache lines then.
+    pub device_latency_max_us: u64,
     /// Sums.
     pub total: Total,
     /// Memory that its address spaces hold.
     pub held: Held,
-    /// The slowest request at a leaf device that a task of the job started, in microseconds.
-    pub device_latency_max_us: u64,
-    /// How long these took.
+    /// How long requests at leaf devices took that its tasks started.
     pub device_latency: Histogram,
 }
 

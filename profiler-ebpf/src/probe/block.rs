@@ -16,7 +16,7 @@ use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
 use profiler_common::block::{DEVICES_BITS, device};
 use profiler_common::latency::{bucket, microseconds};
-use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, TagState};
+use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, Span, TagState};
 
 use crate::atomic;
 use crate::field::{Bio, Request, Task};
@@ -79,8 +79,8 @@ pub fn __blk_account_io_start(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 fn start(request: Request) {
-    let (task, key) = (Task::current(), request.address());
-    let Some((job, observed, work)) = charged_to(task, request) else {
+    let key = request.address();
+    let Some((account, work)) = charged_to(request) else {
         if let Some(before) = request::find(key) {
             // Used again: the request that it was must have completed without our seeing it.
             lost(|session| &raw mut session.lost.requests_untimed);
@@ -89,25 +89,25 @@ fn start(request: Request) {
         return;
     };
     charge_device(&work);
-    charge(observed, &work);
+    charge(account.observed, &work);
     let (owner, is_new) = request::take(key);
     if !is_new {
         lost(|session| &raw mut session.lost.requests_untimed);
     }
     let Some(owner) = owner else { return };
-    owner.job = job;
+    owner.job = account.job;
+    owner.began_ns = account.began_ns;
+    owner.entry = account.entry;
     // SAFETY: no arguments. The request's own time stamp is set later on some kernels.
     owner.started_ns = unsafe { bpf_ktime_get_ns() };
-    owner.task_start_boottime_ns = task.start_boottime_ns();
-    owner.tid = u64::from(task.tid());
 }
 
-/// The job and the account of a task that counts, with what its request does.
+/// The current task's account, if it counts, with what its request does.
 #[inline(always)]
-fn charged_to(task: Task, request: Request) -> Option<(u64, &'static mut Observed, Work)> {
-    let (job, observed) = counted(task)?;
+fn charged_to(request: Request) -> Option<(Account, Work)> {
+    let account = counted()?;
     let work = Work::of(request.operation(), request.bytes(), 1, request.disk())?;
-    Some((job, observed, work))
+    Some((account, work))
 }
 
 /// `tp_btf/block_bio_backmerge(bio)`: it becomes the end of a request that is there already.
@@ -126,11 +126,11 @@ pub fn block_bio_frontmerge(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn join(bio: Bio) {
-    if let Some((_, observed)) = counted(Task::current())
+    if let Some(account) = counted()
         && let Some(work) = Work::of(bio.operation(), bio.bytes(), 0, bio.disk())
     {
         charge_device(&work);
-        charge(observed, &work);
+        charge(account.observed, &work);
     }
 }
 
@@ -152,13 +152,11 @@ pub fn block_rq_merge(ctx: BtfTracePointContext) -> i32 {
 /// what it has gathered. Nobody else may write a task's account: otherwise it goes off the job's sums.
 #[inline(always)]
 fn take_back(owner: &RequestOwner, work: &Work) {
-    let task = Task::current();
-    if u64::from(task.tid()) == owner.tid
-        && task.start_boottime_ns() == owner.task_start_boottime_ns
-    {
-        if let Some((_, observed)) = counted(task) {
-            charge(observed, work);
-        }
+    let is_its = |account: &Account| {
+        (account.job, account.began_ns, account.entry) == (owner.job, owner.began_ns, owner.entry)
+    };
+    if let Some(account) = counted().filter(is_its) {
+        charge(account.observed, work);
     } else if let Some(job) = job_of(owner.job) {
         charge_shared(&mut job.total.ended.observed, work);
         if let Some(total) = CONNECTORS.get_ptr_mut(job.connector) {
@@ -183,16 +181,26 @@ pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The job of a task that counts, and the task's account.
+/// Where a task stands that counts.
+struct Account {
+    job: u64,
+    began_ns: u64,
+    entry: u64,
+    observed: &'static mut Observed,
+}
+
+/// The current task's account, if it counts.
 #[inline(always)]
-fn counted(task: Task) -> Option<(u64, &'static mut Observed)> {
-    let tag = tag_of(task)?;
+fn counted() -> Option<Account> {
+    let tag = tag_of(Task::current())?;
     if tag.state != TagState::Counted as u64 {
         return None;
     }
+    let entry = u64::from(tag.entry);
     let (span, progress) = accounting_of(tag);
     // 0 between two jobs.
-    (span.job != 0).then_some((span.job, &mut progress.observed))
+    let Span { job, began_ns, .. } = *span;
+    (job != 0).then_some(Account { job, began_ns, entry, observed: &mut progress.observed })
 }
 
 /// A job, if it still has its slot.

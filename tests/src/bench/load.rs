@@ -9,7 +9,7 @@ use crate::binaries;
 use crate::disk::Disk;
 
 /// Functions in each source that is compiled.
-const FUNCTIONS: usize = 220;
+const FUNCTIONS: usize = 50;
 /// What the files' part reads and writes, by each of two jobs.
 const FILE_MIB: usize = 64;
 /// What is sent to ourselves.
