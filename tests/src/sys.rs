@@ -113,15 +113,26 @@ pub fn process_cpu_ns(pid: Pid) -> u64 {
     clock_ns((!pid << 3) | 2)
 }
 
-/// Binds the calling thread to one CPU.
+/// Binds this thread to one CPU.
 pub fn pin(cpu: usize) {
+    run_on([cpu]);
+}
+
+/// Lets this thread run on every CPU again.
+pub fn unpin() {
+    run_on(0..libc::CPU_SETSIZE as usize);
+}
+
+fn run_on(cpus: impl IntoIterator<Item = usize>) {
     // SAFETY: all-zero is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `CPU_SET` bounds-checks by the size of the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for cpu in cpus {
+        // SAFETY: `CPU_SET` bounds-checks by the size of the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
     // SAFETY: the set outlives the call and its true size is given.
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-    assert_eq!(done, 0, "sched_setaffinity to CPU {cpu}: {}", io::Error::last_os_error());
+    assert_eq!(done, 0, "sched_setaffinity: {}", io::Error::last_os_error());
 }
 
 /// Gives the CPU to whoever waits for it.
