@@ -55,6 +55,7 @@ fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
 }
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "its figures are read before it is reaped")]
 fn the_way_to_its_end_is_charged_to_a_threads_last_job() {
     require_bpf!();
     let mut attribution = load();
