@@ -203,6 +203,18 @@ pub fn wait_and_leave(child: Option<Pid>, options: i32) -> io::Result<(Pid, bool
     Ok((unsafe { info.si_pid() }, dead))
 }
 
+/// Time on CPU of all children that were waited for, in whole microseconds of user and system time.
+pub fn children_cpu_ns() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: there is room for the answer.
+    let done = unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    assert_eq!(done, 0, "getrusage: {}", io::Error::last_os_error());
+    // SAFETY: the kernel filled it in, and zeros are a value.
+    let usage = unsafe { usage.assume_init() };
+    let us = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
+    u64::try_from(us(usage.ru_utime) + us(usage.ru_stime)).expect("a time") * 1000
+}
+
 /// Takes one event of a child away and gives its wait status.
 pub fn wait(child: Pid, options: i32) -> io::Result<(Pid, i32)> {
     let mut status = 0;

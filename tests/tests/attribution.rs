@@ -3,6 +3,7 @@
 //! after its death (`profiler_tests::workload::trace`).
 
 use profiler_tests::run::{Finished, Run};
+use profiler_tests::truth::What;
 use profiler_tests::{require_bpf, scale};
 
 /// Runs a workload under the tracer and compares everything.
@@ -87,13 +88,21 @@ fn thousands_of_sleeping_threads_are_all_listed_and_exact() {
 }
 
 #[test]
-fn a_thread_never_gets_less_than_it_saw_itself_spend_even_without_a_tracer() {
+fn threads_that_nobody_traces_get_what_they_saw_and_all_that_the_kernel_says() {
     require_bpf!();
-    let run = Run::workload(&["threads", "--count", "16", "--work-us", "8000"]).finish();
+    let words = ["threads", "--count", "16", "--work-us", "8000", "--waited", "1"];
+    let run = Run::workload(&words).finish();
     run.assert_success();
-    // What a thread spends on writing its report and on ending.
-    run.assert_within(20_000_000);
+    run.assert_at_least_reported();
     run.assert_sums();
+    let line = run.report.iter().find(|line| line.what == What::ChildrenTotal);
+    let line = line.expect("the kernel's sum over the threads");
+    let threads = run.session().threads.iter().filter(|thread| thread.pid == line.tid);
+    let got: u64 = threads.filter_map(|thread| thread.usage.figures.cpu_ns).sum();
+    let least = line.figures.cpu_ns.expect("known");
+    // The kernel closes the sum for a thread some microseconds before its last switch.
+    let most = least + least / 10;
+    assert!((least..most).contains(&got), "cpu_ns of all: expected {least} to {most}, got {got}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use crate::sys;
+use crate::sys::{self, Fork, Pid};
 use crate::truth::{Line, Report, What};
 
 mod args;
@@ -62,7 +62,8 @@ mod uring;
 
 use args::Args;
 
-/// Runs the subcommand that the first word names.
+/// Runs the subcommand that the first word names; with `--waited 1` in a child, of which the parent
+/// reports what the kernel says at its end.
 pub fn main(words: Vec<String>) -> ExitCode {
     let Some((name, words)) = words.split_first() else {
         eprintln!("workload: a subcommand is missing");
@@ -75,6 +76,11 @@ pub fn main(words: Vec<String>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if args.get("waited", 0) == 1
+        && let Fork::Parent(child) = sys::fork()
+    {
+        return wait_for_child(child, &args.report());
+    }
     match name.as_str() {
         "spin" => cpu::spin(&args),
         "threads" => cpu::threads(&args),
@@ -125,6 +131,15 @@ fn work_us(micros: u64) {
 
 fn sleep_us(micros: u64) {
     thread::sleep(Duration::from_micros(micros));
+}
+
+/// Reports the kernel's own sum over all threads of a child, once it was waited for.
+fn wait_for_child(child: Pid, report: &Report) -> ExitCode {
+    let (_, status) = sys::wait(child, 0).expect("the child");
+    let mut line = Line::new(What::ChildrenTotal, sys::getpid(), child);
+    (line.figures.cpu_ns, line.count) = (Some(sys::children_cpu_ns()), Some(1));
+    report.write(&[line]);
+    if status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The last act of a program: what can still be said about the thread that is left, and about
