@@ -27,7 +27,8 @@ impl Budget {
         self.external = host.memory_total.less(host.memory_available).less(managed);
         let left = host.memory_total.less(self.external).less(settings.memory_reserve);
         let share = settings.memory_share.clamp(0.0, 1.0);
-        let budget = Bytes::from_f64(left.as_f64() * share);
+        let ceiling = settings.memory_ceiling.unwrap_or(Bytes(u64::MAX));
+        let budget = Bytes::from_f64(left.as_f64() * share).min(ceiling);
         while self.lately.back().is_some_and(|(_, other)| *other >= budget) {
             self.lately.pop_back();
         }
@@ -87,6 +88,18 @@ mod tests {
         let mut budget = Budget::default();
         assert_eq!(update(&mut budget, 0, 4 * GIB, 12 * GIB), 15);
         assert_eq!(budget.external(), Bytes(0));
+    }
+
+    #[test]
+    fn a_ceiling_holds_whatever_is_free() {
+        let host = HostSample {
+            memory_total: Bytes(16 * GIB),
+            memory_available: Bytes(16 * GIB),
+            ..HostSample::default()
+        };
+        let settings = Settings { memory_ceiling: Some(Bytes(GIB)), ..Settings::default() };
+        let budget = Budget::default().update(&settings, at(0), &host, Bytes(0));
+        assert_eq!(budget, Bytes(GIB));
     }
 
     #[test]

@@ -96,6 +96,15 @@ impl Core {
         self.now = self.now.max(now);
         let now = self.now;
         match event {
+            Event::Settings(settings) => {
+                self.settings = *settings;
+                self.ledger.set_settings(settings.ledger);
+                // Limits that were there before the first look stay until it.
+                if self.planned.is_some() {
+                    self.set_limits(now);
+                    self.ledger.advance(now);
+                }
+            }
             Event::Connector { profile, providers } => {
                 self.known_providers(&providers)?;
                 let id = self.ledger.add_connector();
@@ -154,6 +163,12 @@ impl Core {
         let mut effects = std::mem::take(&mut self.effects);
         effects.extend(self.ledger.effects().map(Effect::Lease));
         effects.into_iter()
+    }
+
+    /// The same, put at the end of a list, for whoever asks often.
+    pub fn effects_into(&mut self, list: &mut Vec<Effect>) {
+        list.append(&mut self.effects);
+        list.extend(self.ledger.effects().map(Effect::Lease));
     }
 
     /// When [`Event::Pass`] has something to do, if nothing else happens before.

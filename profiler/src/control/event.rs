@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Settings;
 use crate::learn::{ConnectorStatistics, Demand, Peaks};
 use crate::lease::{self, Lease, ProviderSettings, Request};
 use crate::model::{
@@ -16,6 +17,8 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
+    /// Other settings hold from now on.
+    Settings(Box<Settings>),
     /// A connector became known: it gets the next number.
     Connector {
         /// What its jobs are expected to need.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub memory_share: f64,
     /// Memory that is left to who sits in front of the host. 500 MB.
     pub memory_reserve: Bytes,
+    /// The most that all jobs together may hold, whatever the host has.
+    pub memory_ceiling: Option<Bytes>,
     /// How long more memory must have been free before the budget rises. 30 s: a neighbour that
     /// let go may take it again.
     pub memory_raise_after: Duration,
@@ -99,6 +101,7 @@ impl Default for Settings {
             threshold_is_ceiling: false,
             memory_share: 0.95,
             memory_reserve: Bytes(500 << 20),
+            memory_ceiling: None,
             memory_raise_after: Duration::from_secs(30),
             gpu_busy: 0.9,
             gpu_hot: 84.0,

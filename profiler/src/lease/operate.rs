@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ledger::{Waiter, class};
 use super::queue::Entry;
 use super::table::bounded;
-use super::{Effect, LeaseState, Ledger, LedgerError, ProviderSettings, Request};
+use super::{Effect, LeaseState, Ledger, LedgerError, ProviderSettings, Request, Settings};
 use crate::model::{Bytes, ConnectorId, Constraint, LeaseId, Moment, Owner, ProviderId, Ticket};
 
 impl Ledger {
@@ -235,6 +235,11 @@ impl Ledger {
         }
         self.dispatch();
         Ok(())
+    }
+
+    /// Other constants hold from now on. In force after [`Ledger::advance`].
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// Changes what holds for a provider.
