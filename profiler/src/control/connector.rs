@@ -1,5 +1,7 @@
 //! What the core knows of one connector.
 
+use serde::{Deserialize, Serialize};
+
 use super::Settings;
 use super::backpressure::Backpressure;
 use super::event::{Decision, Learned, Reasons};
@@ -8,7 +10,7 @@ use super::plan::Claim;
 use crate::learn::{ConnectorStatistics, Demand, Expected, Peaks, Work};
 use crate::model::{Bytes, Constraint, ProviderId, ResourceProfile};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Connector {
     pub(super) profile: ResourceProfile,
     pub(super) providers: Vec<ProviderId>,

@@ -36,8 +36,8 @@ pub struct Corrections {
     pub memory_understated: u64,
 }
 
-/// Limits, leases and levels. See the module's promise.
-#[derive(Clone, Debug)]
+/// Limits, leases and levels. See the module's promise. Written down and read again it is the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Core {
     pub(super) settings: Settings,
     pub(super) ledger: Ledger,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::event::{Decision, Reasons};
-use crate::lease::LedgerError;
+use crate::lease::{LeaseState, LedgerError};
 use crate::model::units::{bytes, duration};
-use crate::model::{Bytes, ConnectorId, Constraint};
+use crate::model::{Bytes, ConnectorId, Constraint, LeaseId};
 
 /// Why a limit is what it is, as `Explain` gives it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,16 @@ impl Core {
         let state = self.ledger.state(id)?;
         let mut constraint = state.constraint;
         let mut lines = vec![connector.reasons.line(constraint)];
+        let computed = || connector.reasons.line(connector.constraint);
+        if self.settings.shadow {
+            lines.push(format!(
+                "shadow mode: {} would be in force: {}",
+                connector.limit,
+                computed()
+            ));
+        } else if state.override_limit.is_some() {
+            lines.push(format!("without that it would be {}: {}", connector.limit, computed()));
+        }
         let need = connector.need(&self.settings);
         let free = self.ledger.budget().less(self.ledger.reserved()).less(self.ledger.margin());
         let memory_short = need.peak > free && state.in_use < state.limit && state.waiting > 0;
@@ -67,7 +77,8 @@ impl Core {
             lines.push(format!("declares {declares:.2} cores, uses {uses:.2}"));
         }
         if let Some(last) = &connector.last {
-            lines.push(last.line(duration(nanoseconds(self.now.since(last.at)))));
+            let ago = duration(nanoseconds(self.now.since(last.at)));
+            lines.push(format!("last changed {ago} ago, {}", last.words()));
         }
         if state.drained {
             lines.push("drained: no new jobs until it is resumed".to_owned());
@@ -82,6 +93,53 @@ impl Core {
             learned: self.learned_figures(id)?,
             declared: self.declared_figures(id)?,
         })
+    }
+
+    /// How a job stands: what it holds and keeps busy, beside what is expected of it. `cores` is what
+    /// it kept busy lately.
+    ///
+    /// # Errors
+    ///
+    /// There is no such lease.
+    pub fn explain_job(&self, id: LeaseId, cores: Option<f64>) -> Result<Vec<String>, LedgerError> {
+        let lease = self.ledger.lease(id).ok_or(LedgerError::NoSuchLease(id))?;
+        let connector = self.connector(lease.connector)?;
+        let mut lines = Vec::new();
+        let declares = connector.profile.avg_cpu_cores;
+        let usual = if connector.is_cold(&self.settings) {
+            "too little is known of others".to_owned()
+        } else {
+            format!("others keep {:.2}", connector.demand.cores())
+        };
+        lines.push(match cores {
+            Some(cores) => format!(
+                "CPU: it keeps {cores:.2} cores busy, {usual}, and the profile declares {declares:.2}"
+            ),
+            None => format!("CPU: not looked at yet; {usual}, and the profile declares {declares:.2}"),
+        });
+        let reserved = format!(
+            "{} reserved, give or take {}",
+            bytes(lease.memory.0),
+            bytes(lease.deviation.0)
+        );
+        lines.push(match self.growth.get(&id) {
+            Some(growth) => {
+                format!("memory: it held {} at its peak, {reserved}", bytes(growth.peak().0))
+            }
+            None => format!("memory: what it holds is not known, {reserved}"),
+        });
+        if let Some(declared) = lease.declared {
+            let held = self.growth.get(&id).map_or(Bytes(0), |growth| growth.peak());
+            let beyond = if held > declared { ", and holds more" } else { "" };
+            lines.push(format!("its worker said {}{beyond}", bytes(declared.0)));
+        }
+        if lease.tasks_ended {
+            lines.push("no task works for it at present".to_owned());
+        }
+        if lease.state == LeaseState::Orphaned {
+            lines.push("its worker is gone: it ends with its last task".to_owned());
+        }
+        Ok(lines)
     }
 
     fn memory_line(&self, need: Bytes, free: Bytes) -> String {
@@ -181,12 +239,10 @@ impl Reasons {
 }
 
 impl Decision {
-    fn line(&self, ago: String) -> String {
-        format!(
-            "last changed {ago} ago, from {} to {}: {}",
-            self.from,
-            self.to,
-            self.reasons.line(self.constraint)
-        )
+    /// What changed, and why.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let reason = self.reasons.line(self.constraint);
+        format!("from {} to {}: {reason}", self.from, self.to)
     }
 }

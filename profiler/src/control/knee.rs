@@ -236,7 +236,8 @@ impl Knee {
         let free = self.window.free.max(1e-9);
         let mean = done / free;
         if mean <= 0.0 {
-            return f64::INFINITY;
+            // As good as infinite, and a number that can be written down.
+            return f64::MAX;
         }
         let variance = (squares / free - mean * mean).max(0.0);
         variance.sqrt() / mean / free.sqrt()

@@ -14,13 +14,14 @@ impl Core {
             self.corrections.doubled_samples += 1;
             return;
         }
-        self.sampled = Some(now);
+        let is_first = self.sampled.replace(now).is_none();
         let host = self.corrected(host);
         let seconds = host.interval.as_secs_f64();
         let usable = seconds > 0.0 && host.interval <= self.settings.longest_interval;
         if usable {
             self.learn_cpu(&host, jobs, seconds);
-        } else {
+        } else if !(is_first && host.interval.is_zero()) {
+            // The first look ends no interval.
             self.corrections.odd_intervals += 1;
         }
         let managed = self.learn_memory(now, jobs);

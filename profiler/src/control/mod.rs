@@ -14,6 +14,7 @@ pub mod knee;
 mod measure;
 pub mod plain;
 pub mod plan;
+pub mod replay;
 pub mod settings;
 pub mod trim;
 
@@ -24,6 +25,7 @@ pub use event::{Decision, Effect, Event, Learned, Outcome, Reasons};
 pub use explain::Explanation;
 pub use knee::{Knee, KneeSettings};
 pub use plain::{Plain, plain};
+pub use replay::{Begin, Difference, Entry, Replay, Told};
 pub use settings::{Settings, TrimSettings};
 
 #[cfg(test)]

@@ -173,6 +173,54 @@ fn an_explanation_names_what_binds_and_what_was_learned() {
     assert_eq!(explanation.declared["cpu_cores"], 0.3);
 }
 
+#[test]
+fn what_is_computed_is_told_beside_what_is_in_force() {
+    let mut core = core(&[Partial::default()]);
+    ask(&mut core, 0, 0, 200);
+    for tick in 1..40 {
+        look(&mut core, tick * 250, 0.0, 1.0, 64 << 20);
+    }
+    let by_hand = Some((3, Duration::from_secs(60)));
+    let id = ConnectorId(0);
+    core.handle(at(10_000), Event::Override { connector: id, limit: by_hand }).unwrap();
+    let told = core.explain(id).unwrap();
+    assert_eq!((told.limit, told.constraint), (3, Constraint::Override));
+    assert_eq!(told.lines[0], "set by hand");
+    assert!(told.lines[1].starts_with("without that it would be "), "{}", told.lines[1]);
+    core.handle(at(10_000), Event::Override { connector: id, limit: None }).unwrap();
+    let shadow = Settings { shadow: true, ..Settings::default() };
+    core.handle(at(10_000), Event::Settings(Box::new(shadow))).unwrap();
+    let told = core.explain(id).unwrap();
+    assert_eq!(told.limit, 2, "what the profile prefers");
+    assert!(told.lines[1].starts_with("shadow mode: 1"), "{}", told.lines[1]);
+}
+
+#[test]
+fn how_a_job_stands_is_told_beside_what_is_expected_of_it() {
+    let mut core = core(&[Partial { avg_cpu_cores: Some(0.3), ..Partial::default() }]);
+    let wish = Request { memory: Some(Bytes(32 << 20)), ..Request::default() };
+    core.handle(at(0), Event::Request(wish)).unwrap();
+    let lease = core.ledger().leases().next().unwrap().id;
+    let cold = core.explain_job(lease, None).unwrap();
+    insta::assert_snapshot!(cold.join("\n"), @r"
+    CPU: not looked at yet; too little is known of others, and the profile declares 0.30
+    memory: what it holds is not known, 32.0 MiB reserved, give or take 20.5 MiB
+    its worker said 32.0 MiB
+    ");
+    for tick in 1..40 {
+        look(&mut core, tick * 250, 0.0, 1.0, 64 << 20);
+    }
+    core.handle(at(10_000), Event::Orphan(lease)).unwrap();
+    let told = core.explain_job(lease, Some(1.42)).unwrap();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    CPU: it keeps 1.42 cores busy, others keep 0.97, and the profile declares 0.30
+    memory: it held 64.0 MiB at its peak, 80.0 MiB reserved, give or take 20.5 MiB
+    its worker said 32.0 MiB, and holds more
+    its worker is gone: it ends with its last task
+    ");
+    assert!(core.explain_job(LeaseId(99), None).is_err());
+}
+
 /// A life of a core with three connectors, as a list of what it is told.
 fn history(seed: u64) -> Vec<(Moment, Event)> {
     let mut state = seed;

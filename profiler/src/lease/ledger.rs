@@ -85,7 +85,7 @@ pub struct ConnectorState {
     pub override_limit: Option<(u32, Moment)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Connector {
     pub(super) weight: f64,
     pub(super) planned: u32,
@@ -101,7 +101,7 @@ pub(super) struct Connector {
     pub(super) moved: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Waiter {
     Slot {
         request: Request,
@@ -117,7 +117,7 @@ pub(super) enum Waiter {
 }
 
 /// Who holds what and who waits for it. See the module's promises.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ledger {
     pub(super) settings: Settings,
     pub(super) now: Moment,

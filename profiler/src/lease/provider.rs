@@ -73,7 +73,7 @@ pub struct ProviderState {
     pub closed: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Lowered {
     to: f64,
     /// One below what was too many.
@@ -82,7 +82,7 @@ struct Lowered {
     in_a_row: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Provider {
     settings: ProviderSettings,
     pub(super) in_use: u32,

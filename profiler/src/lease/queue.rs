@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Bytes, Moment, Priority, Ticket};
 
 /// A request in its queue, with what an attempt to grant it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) ticket: Ticket,
     pub(super) arrived: Moment,
@@ -15,7 +17,7 @@ pub(super) struct Entry {
     pub(super) uses_providers: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Queue {
     classes: [VecDeque<Entry>; 3],
 }

@@ -63,13 +63,13 @@ impl Default for MemoryRule {
 }
 
 /// Sums over a connector's leases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Held {
     pub(super) leases: u32,
     pub(super) memory: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Table {
     leases: BTreeMap<LeaseId, Lease>,
     held: Vec<Held>,
