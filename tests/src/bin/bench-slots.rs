@@ -235,20 +235,29 @@ fn redis() {
     let give = script("return redis.call('DECR', KEYS[1])");
     let mut streams: Vec<UnixStream> =
         (0..CONNECTIONS).map(|_| UnixStream::connect(&path).expect("a connection")).collect();
-    let (begin, rounds) = (Instant::now(), 50);
+    let (begin, rounds, mut times) = (Instant::now(), 50, Vec::new());
     for _ in 0..rounds {
         for call in [&take, &give] {
+            let mut sent = Vec::with_capacity(CONNECTIONS);
             for stream in &mut streams {
+                sent.push(Instant::now());
                 stream.write_all(call).expect("it goes out");
             }
-            for stream in &mut streams {
+            for (stream, sent) in streams.iter_mut().zip(sent) {
                 let mut answer = [0; 64];
                 assert!(stream.read(&mut answer).expect("an answer") > 0, "it answers");
+                times.push(sent.elapsed());
             }
         }
     }
-    let leases = (rounds * CONNECTIONS) as f64 / begin.elapsed().as_secs_f64();
-    println!("a semaphore in Redis, {CONNECTIONS} connections at once: {leases:.0} leases/s");
+    times.sort_unstable();
+    println!(
+        "a semaphore in Redis, {CONNECTIONS} connections at once: {:.0} leases/s; \
+         a call's p50 {:.0} us, p99 {:.0} us",
+        (rounds * CONNECTIONS) as f64 / begin.elapsed().as_secs_f64(),
+        share(&times, 0.5),
+        share(&times, 0.99),
+    );
 }
 
 struct RedisServer(Child);
