@@ -26,7 +26,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("cli", &["agent", "config", "export", "ipc", "kernel", "model", "session", "simulate", "ui"]),
+    (
+        "cli",
+        &[
+            "agent", "config", "control", "export", "ipc", "kernel", "model", "session",
+            "simulate", "ui",
+        ],
+    ),
 ];
 
 /// Which of them are the pure core.

@@ -4,15 +4,24 @@ use std::time::Duration;
 
 use profiler_client::protocol::{ControlError, Reloaded};
 
-use super::limits::HostState;
+use super::recording;
 use super::state::State;
 use crate::config::{Config, Layers};
-use crate::control::{AdviceSettings, BackpressureSettings};
+use crate::control::{self, AdviceSettings, BackpressureSettings, Event};
 use crate::ipc::Limits;
 use crate::kernel::Capacity;
 use crate::lease::{ProviderSettings, Rate};
-use crate::model::HostSample;
+use crate::model::ProviderId;
 use crate::store::{self, Retention};
+
+/// Where what limits follow from is recorded, if it is.
+pub(super) fn recording(config: &Config) -> Option<recording::Settings> {
+    let control = &config.control;
+    control.record.then(|| recording::Settings {
+        file: config.decisions_file(),
+        max_bytes: control.record_max_size.0,
+    })
+}
 
 pub(super) const fn capacity(config: &Config) -> Capacity {
     let configured = &config.capacities;
@@ -55,26 +64,25 @@ fn provider(configured: &crate::config::Provider) -> ProviderSettings {
     ProviderSettings { cap: configured.cap, rate, ..ProviderSettings::default() }
 }
 
-impl HostState {
-    pub(super) fn configured(config: &Config, sample: HostSample) -> Self {
-        let mut host = Self::new(sample);
-        host.configure(config);
-        host
-    }
-
-    fn configure(&mut self, config: &Config) {
-        self.reserve = config.memory.reserve;
-        self.ceiling = config.memory.ceiling;
-        self.marks = BackpressureSettings {
+/// How limits are computed.
+pub(super) fn control_settings(config: &Config) -> control::Settings {
+    let usual = control::Settings::default();
+    control::Settings {
+        plan_every: config.intervals.plan,
+        memory_reserve: config.memory.reserve,
+        memory_ceiling: config.memory.ceiling,
+        shadow: config.control.shadow,
+        backpressure: BackpressureSettings {
             cpu: config.thresholds.cpu_percent / 100.0,
             memory: config.thresholds.memory_percent / 100.0,
-            ..BackpressureSettings::default()
-        };
-        self.advice = AdviceSettings {
+            ..usual.backpressure
+        },
+        advice: AdviceSettings {
             chunk: config.streaming.chunk_size,
             stream_above: config.streaming.stream_above,
-            ..AdviceSettings::default()
-        };
+            ..usual.advice
+        },
+        ..usual
     }
 }
 
@@ -84,27 +92,26 @@ impl State {
         let now = Self::now();
         for (name, configured) in &config.providers {
             match self.providers.find(name) {
-                // The provider is known.
-                Some(id) => drop(self.ledger.set_provider(
-                    now,
-                    crate::model::ProviderId(id),
-                    provider(configured),
-                )),
+                Some(id) => {
+                    let (provider, settings) = (ProviderId(id), provider(configured));
+                    self.control.tell_known(now, Event::ProviderChanged { provider, settings });
+                }
                 None => {
                     self.providers.add(name);
-                    self.ledger.add_provider(now, provider(configured));
+                    self.control.tell_known(now, Event::Provider(provider(configured)));
                 }
             }
         }
         if let Some(store) = &self.history.store {
             store.set_retention(retention(&config));
         }
-        self.connectors.host.configure(&config);
-        let names = config.connectors.keys();
-        let stated = names.map(|name| (name.as_str().into(), config.stated(name, None))).collect();
-        self.connectors.configure(stated, &mut self.ledger);
+        let settings = control_settings(&config);
+        if settings != *self.control.core().settings() {
+            self.control.tell_known(now, Event::Settings(Box::new(settings)));
+        }
+        self.connectors.configure(now, config.connectors.clone(), &mut self.control);
         self.config = config;
-        self.advance();
+        self.carry_out(None);
     }
 
     /// Reads the configuration again: all of it or, where it has an error, nothing.
@@ -126,8 +133,10 @@ impl State {
         Ok(Reloaded { changes })
     }
 
-    /// How often the host is looked at and limits are computed.
+    /// How long after a look the next one is due: soon while there is something to see.
     pub(super) fn look_every(&self) -> Duration {
-        self.config.monitoring.interval.min(self.config.intervals.plan)
+        let often = self.config.attribution.update_interval;
+        let is_quiet = self.jobs.is_empty() && self.wishes.is_empty();
+        if is_quiet { self.config.monitoring.interval.max(often) } else { often }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use profiler_client::protocol::{
     ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drained,
-    Explained, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, Source, State as JobState,
-    StatusReply,
+    Explained, ExplainedJob, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, SetProfile,
+    Source, State as JobState, StatusReply,
 };
 use serde::Serialize;
 use tokio::task::{spawn_blocking, spawn_local};
@@ -17,9 +17,10 @@ use super::history::{PastJobs, past_jobs};
 use super::state::State;
 use super::waits::{Stream, Wait};
 use super::{Session, Shared, words};
+use crate::control::Event;
 use crate::ipc::{Answer, Latest, Reply, Told};
 use crate::lease::LeaseState;
-use crate::model::{ConnectorId, Partial, ResourceProfile, Usage};
+use crate::model::{ConnectorId, LeaseId, Partial, ResourceProfile, Usage, units};
 use crate::store::{JobFilter, Store};
 
 /// A limit that is set for no time in particular holds for as long as anybody can mean.
@@ -52,11 +53,20 @@ pub(super) fn answer(
         }
         ControlCall::Explain(call) => {
             let state = agent.state.borrow();
-            result(reply, state.known(&call.connector).map(|connector| state.explain(connector)))
+            result(reply, state.explain(&call.connector))
+        }
+        ControlCall::ExplainJob(call) => {
+            let state = agent.state.borrow();
+            result(reply, state.explain_job(call.lease, session.caller.uid))
         }
         ControlCall::SetProfile(call) => {
             let mut state = agent.state.borrow_mut();
-            result(reply, state.set_profile(&call.connector, &call.profile))
+            let set = state.set_profile(&call);
+            if set.is_ok() {
+                let subject = Some(&*call.connector);
+                state.keep_action(&session.caller, "SetProfile", subject, &call);
+            }
+            result(reply, set)
         }
         ControlCall::SetLimit(call) => {
             let mut state = agent.state.borrow_mut();
@@ -68,20 +78,28 @@ pub(super) fn answer(
                     ));
                 }
                 let time = call.for_ms.map_or(FOR_EVER, Duration::from_millis);
-                let by_hand = call.limit.map(|limit| (limit, time));
-                // The connector is known.
-                let _ = state.ledger.set_override(State::now(), connector, by_hand);
-                state.carry_out(None);
+                let limit = call.limit.map(|limit| (limit, time));
+                state.tell(Event::Override { connector, limit });
+                let subject = Some(&*call.connector);
+                state.keep_action(&session.caller, "SetLimit", subject, &call);
                 Ok(Nothing {})
             });
             result(reply, set)
         }
         ControlCall::Drain(call) => {
-            let drained = agent.state.borrow_mut().drain(call.connector.as_deref(), true);
+            let mut state = agent.state.borrow_mut();
+            let drained = state.drain(call.connector.as_deref(), true);
+            if drained.is_ok() {
+                state.keep_action(&session.caller, "Drain", call.connector.as_deref(), &call);
+            }
             result(reply, drained.map(|running| Drained { running }))
         }
         ControlCall::Resume(call) => {
-            let resumed = agent.state.borrow_mut().drain(call.connector.as_deref(), false);
+            let mut state = agent.state.borrow_mut();
+            let resumed = state.drain(call.connector.as_deref(), false);
+            if resumed.is_ok() {
+                state.keep_action(&session.caller, "Resume", call.connector.as_deref(), &call);
+            }
             result(reply, resumed.map(|_| Nothing {}))
         }
         ControlCall::History(call) => {
@@ -99,7 +117,12 @@ pub(super) fn answer(
             }
         }
         ControlCall::Reload(_) => {
-            result(reply, agent.state.borrow_mut().reload(&agent.about.layers))
+            let mut state = agent.state.borrow_mut();
+            let reloaded = state.reload(&agent.about.layers);
+            if let Ok(reloaded) = &reloaded {
+                state.keep_action(&session.caller, "Reload", None, reloaded);
+            }
+            result(reply, reloaded)
         }
     }
 }
@@ -148,7 +171,8 @@ fn invalid(parameter: &str, why: &str) -> ControlError {
 impl Shared {
     fn status(&self) -> StatusReply {
         let state = self.state.borrow();
-        let orphans = state.ledger.leases().filter(|lease| lease.state == LeaseState::Orphaned);
+        let ledger = state.ledger();
+        let orphans = ledger.leases().filter(|lease| lease.state == LeaseState::Orphaned);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -157,10 +181,10 @@ impl Shared {
             host: state.host(&self.about),
             own: state.own,
             connections: count(self.about.connections.get()),
-            leases: count(state.ledger.leases().len()),
-            waiting: count(state.ledger.waiting()),
+            leases: count(ledger.leases().len()),
+            waiting: count(ledger.waiting()),
             orphans: count(orphans.count()),
-            draining: state.ledger.is_drained(),
+            draining: ledger.is_drained(),
             missing: state.missing(),
             lost: state.lost(),
             connectors: state.connectors_of(None).map(|list| list.connectors).unwrap_or_default(),
@@ -176,7 +200,7 @@ impl State {
     }
 
     fn host(&self, about: &super::run::About) -> Host {
-        let sample = &self.connectors.host.sample;
+        let sample = &self.host;
         let cpu_percent = (!sample.interval.is_zero()).then(|| 100.0 * sample.cpu_share());
         Host {
             hostname: about.host.hostname.clone(),
@@ -197,7 +221,11 @@ impl State {
     fn lost(&self) -> BTreeMap<String, u64> {
         let lost = self.attribution.lost_since(&profiler_common::Lost::default());
         let of_history = self.history.store.iter().flat_map(Store::lost);
+        let unrecorded = Some(self.control.unrecorded()).filter(|count| *count > 0);
+        let untold = Some(self.ended_samples.left_out).filter(|count| *count > 0);
         lost.map(|(cause, count)| (cause.to_owned(), count))
+            .chain(untold.map(|count| ("short_jobs_untold".to_owned(), count)))
+            .chain(unrecorded.map(|count| ("decisions_unrecorded".to_owned(), count)))
             .chain(of_history.map(|(cause, count)| (format!("history_{}", cause.as_str()), count)))
             .collect()
     }
@@ -211,7 +239,7 @@ impl State {
     }
 
     fn connector_now(&self, id: ConnectorId) -> Connector {
-        let state = self.ledger.state(id).ok();
+        let state = self.ledger().state(id).ok();
         let by_hand = state.and_then(|state| state.override_limit);
         let left = |ends: crate::model::Moment| ends.since(Self::now());
         let ends = by_hand.map(|(_, ends)| left(ends)).filter(|left| *left < FOR_EVER / 2);
@@ -222,7 +250,7 @@ impl State {
             constraint: state.map_or(profiler_client::protocol::Constraint::Floor, |state| {
                 words::constraint(state.constraint)
             }),
-            level: words::level(self.level(Some(self.connectors.name(id)))),
+            level: words::level(self.level(Some(id))),
             in_use: state.map_or(0, |state| state.in_use),
             waiting: state.map_or(0, |state| state.waiting),
             reserved_memory_bytes: state.map_or(0, |state| state.reserved.0),
@@ -248,7 +276,7 @@ impl State {
     }
 
     fn job_now(&self, job: &super::job::Job) -> Option<Job<Usage>> {
-        let lease = self.ledger.lease(job.lease)?;
+        let lease = self.ledger().lease(job.lease)?;
         let usage = job.usage(&self.attribution);
         let own = |name: &Option<Box<str>>| name.as_deref().map(str::to_owned);
         let (figures, tasks) = self.attribution.job(job.job)?;
@@ -275,48 +303,54 @@ impl State {
         })
     }
 
-    fn explain(&self, connector: ConnectorId) -> Explained {
-        let now = self.connector_now(connector);
-        let profile = self.connectors.profile(connector);
-        let declared = BTreeMap::from([
-            ("avg_cpu_cores".to_owned(), profile.avg_cpu_cores),
-            ("avg_memory_mb".to_owned(), profile.avg_memory_mb),
-        ]);
-        Explained {
-            limit: now.limit,
-            constraint: now.constraint,
-            lines: self.connectors.host.reasons(profile, now.in_use),
-            next_slot_needs: None,
-            learned: BTreeMap::new(),
-            declared,
-        }
+    fn explain(&self, name: &str) -> Result<Explained, ControlError> {
+        let connector = self.known(name)?;
+        let explanation = self.control.core().explain(connector);
+        let unknown = |_| ControlError::NoSuchConnector { connector: name.to_owned() };
+        explanation.map(words::explained).map_err(unknown)
     }
 
-    fn set_profile(
-        &mut self,
-        name: &str,
-        profile: &Profile,
-    ) -> Result<ChangedProfile, ControlError> {
-        let partial: Partial = serde_json::to_value(profile)
+    fn explain_job(
+        &self,
+        lease: profiler_client::protocol::LeaseId,
+        uid: u32,
+    ) -> Result<ExplainedJob, ControlError> {
+        let unknown = || ControlError::NoSuchLease { lease };
+        let job = self.jobs.get(&LeaseId(lease.0)).ok_or_else(unknown)?;
+        if uid != 0 && uid != job.holder.uid {
+            return Err(unknown());
+        }
+        let core = self.control.core();
+        let more = core.explain_job(job.lease, job.cpu_cores).map_err(|_| unknown())?;
+        let age = units::duration(
+            Self::now().since(job.granted).as_nanos().try_into().unwrap_or(u64::MAX),
+        );
+        let waited = units::duration(job.waited_ms.saturating_mul(1_000_000));
+        let first = format!("granted {age} ago, after a wait of {waited}");
+        let lines = std::iter::once(first).chain(more).collect();
+        Ok(ExplainedJob { connector: self.connectors.name(job.connector).to_owned(), lines })
+    }
+
+    fn set_profile(&mut self, call: &SetProfile<'_>) -> Result<ChangedProfile, ControlError> {
+        let partial: Partial = serde_json::to_value(&call.profile)
             .and_then(serde_json::from_value)
             .map_err(|error| invalid("profile", &error.to_string()))?;
-        let Self { connectors, attribution, ledger, .. } = self;
-        let connector = connectors
-            .add(name, attribution, ledger)
+        let id = self
+            .connector(&call.connector)
             .map_err(|error| invalid("connector", &error.to_string()))?;
+        let source = call.source.as_deref();
+        let now = Self::now();
+        let Self { connectors, control, .. } = self;
         let changed = connectors
-            .change(connector, &partial, ledger)
+            .change(now, id, source, &partial, control)
             .map_err(|error| invalid("profile", &error.to_string()))?;
-        let profile = shown(changed);
-        self.advance();
-        Ok(ChangedProfile { profile })
+        self.carry_out(None);
+        Ok(ChangedProfile { profile: shown(&changed) })
     }
 
     pub(super) fn drain(&mut self, name: Option<&str>, drained: bool) -> Result<u32, ControlError> {
         let connector = name.map(|name| self.known(name)).transpose()?;
-        // It is known, if one was named.
-        let _ = self.ledger.drain(Self::now(), connector, drained);
-        self.carry_out(None);
+        self.tell(Event::Drain { connector, drained });
         let running = self
             .jobs
             .values()
@@ -327,7 +361,7 @@ impl State {
     fn providers_now(&self) -> Vec<Provider> {
         let all = self.providers.iter();
         all.filter_map(|(number, name)| {
-            let state = self.ledger.provider(crate::model::ProviderId(number)).ok()?;
+            let state = self.ledger().provider(crate::model::ProviderId(number)).ok()?;
             Some(Provider {
                 provider: name.to_owned(),
                 cap: state.cap,

@@ -1,81 +1,100 @@
-//! What becomes of a job that ended: its connector's statistics, and its place in the history.
+//! What is kept: jobs that ended, what was learned from them, what was decided, who changed what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use profiler_client::protocol as wire;
 
-use super::job::unix_ms;
-use super::state::{Ended, State};
-use crate::learn::ConnectorStatistics;
-use crate::model::{Bytes, ConnectorId, FinishedJob, SourceId, Usage};
-use crate::store::{JobFilter, Learned, Outcome, PastJob, Reader, Statistics, Store};
+use serde::Serialize;
 
-/// What is known of jobs that ended.
+use super::job::unix_ms;
+use super::samples::wall;
+use super::state::{Ended, State};
+use super::tasks::Caller;
+use crate::control;
+use crate::model::{ConnectorId, Moment, Usage};
+use crate::store::{
+    AuditEntry, Decision, JobFilter, Learned, Outcome, PastJob, Reader, Statistics, Store,
+};
+
+/// What was learned of a connector is written at most so often: it takes a few KiB of text.
+const KEEP_LEARNED: Duration = Duration::from_secs(1);
+
+/// What is kept of the past.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// Nothing where none is kept.
     pub(super) store: Option<Store>,
-    statistics: HashMap<ConnectorId, ConnectorStatistics>,
-    /// Statistics that a former agent left, of connectors that are not known yet.
-    left: HashMap<String, ConnectorStatistics>,
+    /// What a former agent learned of connectors that are not known yet.
+    left: HashMap<String, Box<control::Learned>>,
+    /// Connectors of which jobs ended since that was written last, and when that was.
+    touched: BTreeSet<ConnectorId>,
+    kept_at: Moment,
+    /// How much of each connector's demand had been seen when it was written last.
+    kept: HashMap<ConnectorId, f64>,
 }
 
 impl History {
     pub(super) fn new(store: Option<Store>, learned: Vec<Learned>) -> Self {
         let left = learned.into_iter().filter_map(|learned| {
-            let statistics = serde_json::from_str(&learned.state).ok();
-            if statistics.is_none() {
-                tracing::warn!(connector = learned.connector, "statistics that nobody can read");
+            let known = serde_json::from_str(&learned.state);
+            if let Err(error) = &known {
+                let connector = &learned.connector;
+                tracing::warn!(connector, %error, "what was learned of it cannot be read");
             }
-            Some((learned.connector, statistics?))
+            Some((learned.connector, known.ok()?))
         });
-        Self { store, statistics: HashMap::new(), left: left.collect() }
+        Self { store, left: left.collect(), ..Self::default() }
     }
 
-    fn of(&mut self, connector: ConnectorId, name: &str) -> &mut ConnectorStatistics {
-        let left = &mut self.left;
-        self.statistics.entry(connector).or_insert_with(|| left.remove(name).unwrap_or_default())
+    /// What a former agent learned of a connector, once.
+    pub(super) fn take_learned(&mut self, name: &str) -> Option<Box<control::Learned>> {
+        self.left.remove(name)
     }
 }
 
 impl State {
     /// Takes in the jobs that ended since the last call.
     pub(super) fn take_in_ended(&mut self) {
-        let now = Self::now();
-        let Self { ended, history, connectors, sources, .. } = self;
-        let sample = &connectors.host.sample;
-        let percent = |share: f64| (!sample.interval.is_zero()).then_some(100.0 * share);
-        let host = (percent(sample.cpu_share()), percent(sample.memory_share()));
-        let mut touched: Vec<ConnectorId> = Vec::new();
-        for job in ended.drain(..) {
+        let percent = |share: f64| (!self.host.interval.is_zero()).then_some(100.0 * share);
+        let host = (percent(self.host.cpu_share()), percent(self.host.memory_share()));
+        for job in self.ended.drain(..) {
             let connector = job.job.connector;
-            let name = connectors.name(connector);
-            let source =
-                job.job.holder.source.as_deref().map(|source| SourceId(sources.add(source)));
-            history.of(connector, name).add(now, &finished(&job, source));
-            if let Some(store) = &history.store {
-                store.job_ended(past(job, name.to_owned(), host));
-                touched.push(connector);
+            if let Some(store) = &self.history.store {
+                store.job_ended(past(job, self.connectors.name(connector).to_owned(), host));
+                self.history.touched.insert(connector);
             }
         }
-        touched.sort_unstable();
-        touched.dedup();
-        for connector in touched {
-            let limit = self.ledger.state(connector).ok().map(|state| state.limit);
-            self.keep_statistics(connector, limit);
+        let now = Self::now();
+        if now.since(self.history.kept_at) >= KEEP_LEARNED {
+            self.history.kept_at = now;
+            for connector in std::mem::take(&mut self.history.touched) {
+                self.keep_learned(connector);
+            }
         }
     }
 
-    fn keep_statistics(&self, connector: ConnectorId, optimal_concurrency: Option<u32>) {
-        let (Some(store), Some(statistics)) =
-            (&self.history.store, self.history.statistics.get(&connector))
+    /// Keeps what was learned of all connectors, jobs that still run included.
+    pub(super) fn keep_all_learned(&mut self) {
+        let connectors: Vec<ConnectorId> = self.connectors.iter().map(|(id, _)| id).collect();
+        connectors.into_iter().for_each(|connector| self.keep_learned(connector));
+    }
+
+    fn keep_learned(&mut self, connector: ConnectorId) {
+        let (Some(store), Ok(learned)) =
+            (&self.history.store, self.control.core().learned(connector))
         else {
             return;
         };
+        // Each second of a job counts up, and so does each job's end.
+        let seen = learned.demand.seen() + learned.statistics.jobs as f64;
+        if self.history.kept.insert(connector, seen) == Some(seen) {
+            return;
+        }
         let name = self.connectors.name(connector);
         let shown = self.statistics(connector);
+        let limit = self.control.core().limit(connector).ok().map(|(limit, _)| limit);
         store.statistics(Statistics {
             connector: name.to_owned(),
             jobs: shown.jobs,
@@ -89,20 +108,52 @@ impl State {
             read_bytes: shown.read_bytes,
             write_bytes: shown.write_bytes,
             io_operations: shown.io_operations,
-            optimal_concurrency,
+            optimal_concurrency: limit,
             updated_unix_ms: unix_ms(),
         });
-        if let Ok(state) = serde_json::to_string(statistics) {
+        if let Ok(state) = serde_json::to_string(&learned) {
             let (connector, updated_unix_ms) = (name.to_owned(), unix_ms());
             store.learned(Learned { connector, state, updated_unix_ms });
         }
     }
 
+    /// Keeps why a limit changed.
+    pub(super) fn keep_decision(&self, decision: &control::Decision) {
+        let connector = self.connectors.name(decision.connector);
+        let control::Decision { from, to, constraint, shadow, .. } = *decision;
+        tracing::debug!(connector, from, to, ?constraint, shadow, "limit");
+        let Some(store) = &self.history.store else { return };
+        let would = if shadow { "would be " } else { "" };
+        store.decided(Decision {
+            unix_ms: unix_ms(),
+            connector: Some(connector.to_owned()),
+            decision: format!("limit {would}{from} -> {to}"),
+            facts: serde_json::to_string(decision).unwrap_or_default(),
+        });
+    }
+
+    /// Keeps what an operator did.
+    pub(super) fn keep_action<T: Serialize>(
+        &self,
+        caller: &Caller,
+        action: &str,
+        subject: Option<&str>,
+        facts: &T,
+    ) {
+        let Some(store) = &self.history.store else { return };
+        store.audit(AuditEntry {
+            unix_ms: unix_ms(),
+            uid: caller.uid,
+            pid: caller.pid,
+            action: action.to_owned(),
+            subject: subject.map(str::to_owned),
+            facts: serde_json::to_string(facts).unwrap_or_default(),
+        });
+    }
+
     /// A connector's statistics as the protocol has them.
     pub(super) fn statistics(&self, connector: ConnectorId) -> wire::Statistics {
-        let known = self.history.statistics.get(&connector);
-        let Some(known) = known.or_else(|| self.history.left.get(self.connectors.name(connector)))
-        else {
+        let Ok(known) = self.control.core().statistics(connector) else {
             return wire::Statistics::default();
         };
         wire::Statistics {
@@ -154,29 +205,6 @@ fn shown(job: PastJob) -> wire::PastJob<Usage> {
         duration_ms: job.duration_ms,
         waited_ms: job.waited_ms,
         usage: job.usage,
-    }
-}
-
-fn wall(usage: &Usage) -> Duration {
-    Duration::from_nanos(usage.wall_ns.unwrap_or(0))
-}
-
-fn finished(ended: &Ended, source: Option<SourceId>) -> FinishedJob {
-    let (job, usage) = (&ended.job, &ended.usage);
-    let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
-    FinishedJob {
-        lease: job.lease,
-        connector: job.connector,
-        source,
-        duration: wall(usage),
-        cpu: usage.cpu_ns.map(Duration::from_nanos),
-        cpu_cores_peak: job.cpu_cores_peak,
-        memory_mean: usage.memory_mean_bytes.map(Bytes),
-        memory_peak: usage.memory_peak_bytes.map(Bytes),
-        read_bytes: usage.device_read_bytes,
-        write_bytes: usage.device_write_bytes,
-        net_bytes: sum(usage.net_rx_bytes, usage.net_tx_bytes),
-        io_operations: sum(usage.device_read_ops, usage.device_write_ops),
     }
 }
 

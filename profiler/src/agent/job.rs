@@ -2,11 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use profiler_common::{JobRef, LeaseEntry, Lost, NO_ENTRY, TagMode};
+use profiler_common::{JobRef, LeaseEntry, Lost, NO_ENTRY, Spent, TagMode};
 
+use super::samples::{Seen, spent};
 use super::workers::Workers;
-use crate::kernel::{Attribution, JobError, Period, TagError, Tasks, Worker, monotonic_ns};
-use crate::model::{ConnectorId, LeaseId, Moment, Priority, Usage};
+use crate::kernel::{
+    Attribution, JobError, JobSnapshot, LiveTask, Period, TagError, Tasks, Worker, monotonic_ns,
+};
+use crate::model::{ConnectorId, JobSample, LeaseId, Moment, Priority, Usage};
 
 /// Whose work is the job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,8 @@ pub(super) struct Job {
     pub(super) waited_ms: u64,
     /// What was lost before it began.
     pub(super) lost_before: Lost,
-    /// Time on CPU at the last look, and when that was.
-    pub(super) seen: (u64, Moment),
+    /// Where it stood at the last look.
+    pub(super) seen: Seen,
     /// CPUs in use between the last two looks.
     pub(super) cpu_cores: Option<f64>,
     /// The most of them between any two looks.
@@ -123,7 +126,7 @@ impl Job {
             began_unix_ms: unix_ms(),
             waited_ms: 0,
             lost_before,
-            seen: (0, now),
+            seen: Seen { at: now, spent: Spent::default() },
             cpu_cores: None,
             cpu_cores_peak: None,
         };
@@ -215,16 +218,28 @@ impl Job {
 
     /// What the job used so far.
     pub(super) fn usage(&self, attribution: &Attribution) -> Usage {
+        match attribution.job(self.job) {
+            Some((figures, live)) => {
+                self.usage_of(attribution, &figures, &live, Moment(monotonic_ns()))
+            }
+            None => Usage::unknown(crate::model::Source::Ebpf),
+        }
+    }
+
+    fn usage_of(
+        &self,
+        attribution: &Attribution,
+        figures: &JobSnapshot,
+        live: &[LiveTask],
+        read: Moment,
+    ) -> Usage {
         let known = attribution.known();
-        let Some((figures, live)) = attribution.job(self.job) else {
-            return Usage::unknown(crate::model::Source::Ebpf);
-        };
-        let read_ns = monotonic_ns();
+        let read_ns = read.0;
         let wall_ns = read_ns.saturating_sub(self.granted.0);
         let lost = attribution.lost_since(&self.lost_before);
         let usage = Usage {
             lost: lost.map(|(cause, count)| (cause.to_owned(), count)).collect(),
-            ..figures.usage(&live, Period { wall_ns, read_ns }, &known)
+            ..figures.usage(live, Period { wall_ns, read_ns }, &known)
         };
         match self.members {
             // Threads of one process share its memory: there is no part that is this one's.
@@ -238,17 +253,27 @@ impl Job {
         attribution.job(self.job).is_some_and(|(figures, _)| figures.tasks_live > 0)
     }
 
-    /// Ends the count: gives the final record, and the job's slot back.
+    /// Ends the count: gives the final record, what it did since the last look, and the job's slot
+    /// back.
     pub(super) fn end(
-        mut self,
+        &mut self,
         attribution: &mut Attribution,
         workers: &mut Workers,
-    ) -> (Usage, Self) {
+    ) -> (Usage, Option<JobSample>) {
         self.let_go(attribution, workers);
-        let usage = self.usage(attribution);
+        let ended = attribution.job(self.job).map(|(figures, live)| {
+            let now = Moment(monotonic_ns());
+            let known = attribution.known();
+            let usage = self.usage_of(attribution, &figures, &live, now);
+            let spent = spent(&figures, &live);
+            (usage, self.sample(now, &spent, &figures.held, figures.tasks_live, &known))
+        });
         attribution.forget_lease(self.job);
         attribution.end_job(self.job);
-        (usage, self)
+        match ended {
+            Some((usage, sample)) => (usage, Some(sample)),
+            None => (Usage::unknown(crate::model::Source::Ebpf), None),
+        }
     }
 
     fn let_go(&mut self, attribution: &mut Attribution, workers: &mut Workers) {
@@ -260,18 +285,6 @@ impl Job {
         {
             tracing::warn!(lease = self.lease.0, %error, "cannot take all tasks off a job");
         }
-    }
-
-    /// Takes in what it spent since the last look.
-    pub(super) fn look(&mut self, cpu_ns: u64, now: Moment) {
-        let (before, at) = self.seen;
-        let passed = now.since(at).as_nanos();
-        if passed > 0 {
-            let cores = cpu_ns.saturating_sub(before) as f64 / passed as f64;
-            self.cpu_cores = Some(cores);
-            self.cpu_cores_peak = Some(self.cpu_cores_peak.map_or(cores, |peak| peak.max(cores)));
-        }
-        self.seen = (cpu_ns, now);
     }
 }
 

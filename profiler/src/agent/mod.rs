@@ -1,4 +1,4 @@
-//! The agent: wires kernel, ledger and sockets together, and does nothing else.
+//! The agent: wires kernel, controller and sockets together, and does nothing else.
 //!
 //! Everything happens on one thread: calls, ends of tasks and the clock each change the one
 //! [`State`](state::State) in turn, so there is nothing to lock and nothing to get out of step.
@@ -6,12 +6,14 @@
 mod configure;
 mod connectors;
 mod control;
+mod controller;
 mod history;
 mod job;
-mod limits;
 mod names;
+mod recording;
 mod recovery;
 mod run;
+mod samples;
 pub mod service_manager;
 mod state;
 mod tasks;
@@ -59,6 +61,7 @@ impl Service for Agent {
     fn open(&self, peer: Peer, _: Role) -> Result<Session, WorkerError> {
         let owner = Owner(self.0.next_owner.get());
         self.0.next_owner.set(owner.0 + 1);
+        self.0.about.connections.set(self.0.about.connections.get() + 1);
         Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, peer.pidfd) })
     }
 
@@ -70,6 +73,8 @@ impl Service for Agent {
     }
 
     fn closed(&self, session: Session) {
+        let connections = &self.0.about.connections;
+        connections.set(connections.get().saturating_sub(1));
         self.0.state.borrow_mut().disconnected(session.owner);
     }
 }

@@ -1,13 +1,14 @@
 //! Taking up where a former agent left off: it may have been stopped, killed or replaced. Its maps
 //! say which leases there were; their tasks were counted all the while.
 
-use profiler_common::LeaseEntry;
+use profiler_common::{LeaseEntry, Spent};
 
-use super::connectors::Connectors;
 use super::job::{Holder, Job, Members};
+use super::samples::Seen;
 use super::state::State;
+use crate::control::Event;
 use crate::kernel::{Attribution, text};
-use crate::lease::{Lease, LeaseState, Ledger};
+use crate::lease::{Lease, LeaseState};
 use crate::model::{Bytes, ConnectorId, LeaseId, Moment, Owner, Priority, SourceId};
 
 /// The owner of leases whose worker has not come back: no connection has this number.
@@ -21,15 +22,12 @@ pub(super) fn next_lease(attribution: &Attribution) -> LeaseId {
     LeaseId(highest.map_or(by_time, |highest| by_time.max(highest + 1)))
 }
 
-/// Takes up the names of connectors, under the numbers that they have in the maps.
-pub(super) fn take_up_names(
-    attribution: &mut Attribution,
-    ledger: &mut Ledger,
-    connectors: &mut Connectors,
-) {
-    let names: Vec<(u32, String)> = attribution.names().collect();
+/// Takes up the names of connectors, under the numbers that they have in the maps, with what was
+/// learned of them.
+pub(super) fn take_up_names(state: &mut State) {
+    let names: Vec<(u32, String)> = state.attribution.names().collect();
     for (_, name) in names {
-        if let Err(error) = connectors.add(&name, attribution, ledger) {
+        if let Err(error) = state.connector(&name) {
             tracing::warn!(connector = name, %error, "cannot take a connector up again");
         }
     }
@@ -43,7 +41,7 @@ pub(super) fn take_up_leases(state: &mut State) {
     for (job, lease) in leases {
         let Some(connector) = state.connectors.find(&text(&lease.connector)) else { continue };
         let source = Some(text(&lease.source)).filter(|source| !source.is_empty());
-        let restored = state.ledger.restore(Lease {
+        let restored = Event::Restore(Lease {
             id: LeaseId(lease.lease),
             connector,
             source: source.as_ref().map(|source| SourceId(state.sources.add(source))),
@@ -56,7 +54,7 @@ pub(super) fn take_up_leases(state: &mut State) {
             providers: Vec::new(),
             tasks_ended: false,
         });
-        if let Err(error) = restored {
+        if let Err(error) = state.control.tell(State::now(), restored) {
             tracing::warn!(lease = lease.lease, %error, "cannot take a lease up again");
             continue;
         }
@@ -65,6 +63,7 @@ pub(super) fn take_up_leases(state: &mut State) {
             state.workers.restore(worker, taken.lease);
             taken.workers.push(worker);
         }
+        state.look_first(&mut taken);
         let has_tasks = taken.has_tasks(&state.attribution);
         let id = taken.lease;
         state.enter(taken);
@@ -112,7 +111,7 @@ impl Job {
             began_unix_ms: lease.began_unix_ms,
             waited_ms: lease.waited_ns / 1_000_000,
             lost_before: profiler_common::Lost::default(),
-            seen: (0, now),
+            seen: Seen { at: now, spent: Spent::default() },
             cpu_cores: None,
             cpu_cores_peak: None,
         }

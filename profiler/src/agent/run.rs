@@ -14,16 +14,16 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::connectors::Connectors;
+use super::controller::Controller;
 use super::history::History;
-use super::limits::HostState;
+use super::recording::Recording;
 use super::state::State;
 use super::{Agent, Shared, configure, recovery, service_manager};
 use crate::config::{Config, Layers};
+use crate::control::Event;
 use crate::host::{OwnCost, OwnCostReader, Telemetry};
 use crate::ipc::{BindError, Role, Server, bind};
 use crate::kernel::{LoadError, Pins};
-use crate::lease::{self, Ledger};
 use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
 use crate::store::Store;
@@ -148,6 +148,8 @@ async fn serve(
     }
     let mut state = shared.state.borrow_mut();
     state.take_in_ended();
+    state.keep_all_learned();
+    state.control.end_recording();
     state.history.store = None;
     if !state.config.shutdown.keep_counting {
         pins.remove_all().map_err(system("cannot take the programs off the kernel"))?;
@@ -184,10 +186,11 @@ fn group(name: &str) -> Option<u32> {
 }
 
 fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool), AgentError> {
-    let (mut attribution, is_taken_over) = pins.open_or_load(configure::capacity(&config))?;
-    let mut ledger = Ledger::new(lease::Settings::default(), recovery::next_lease(&attribution));
-    let mut connectors = Connectors::new(HostState::configured(&config, sample));
-    recovery::take_up_names(&mut attribution, &mut ledger, &mut connectors);
+    let (attribution, is_taken_over) = pins.open_or_load(configure::capacity(&config))?;
+    let settings = configure::control_settings(&config);
+    let recording = configure::recording(&config).map(Recording::start).transpose();
+    let recording = recording.map_err(system("cannot record decisions"))?;
+    let control = Controller::new(settings, recovery::next_lease(&attribution), recording);
     let (store, recovered) = if config.history.enabled {
         let (store, recovered) = Store::start(configure::store_settings(&config))
             .map_err(system("cannot keep history"))?;
@@ -196,9 +199,11 @@ fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool
         Default::default()
     };
     let history = History::new(store, recovered.learned);
-    let mut state = State::new(attribution, ledger, connectors, history, config.clone());
+    let mut state = State::new(attribution, control, history, config.clone());
     state.configure(config);
+    recovery::take_up_names(&mut state);
     recovery::take_up_leases(&mut state);
+    state.look_for_the_first_time(sample);
     state.take_in_ended();
     Ok((state, is_taken_over))
 }
@@ -224,19 +229,20 @@ async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>, mut telemetry: Tele
     loop {
         let every = shared.state.borrow().look_every();
         tokio::time::sleep(every).await;
-        shared.about.connections.set(server.connections());
         let mut state = shared.state.borrow_mut();
         server.set_limits(configure::connection_limits(&state.config));
         state.tasks_ended();
         note_own_cost(&mut state, &mut own);
         match telemetry.read() {
             Ok(sample) if state.config.monitoring.enabled => state.look(sample),
-            Ok(_) => state.look(HostSample::default()),
+            // Nobody wants to know: limits stay as they are, and jobs go into the history.
+            Ok(_) => state.take_in_ended(),
             Err(error) => tracing::warn!(%error, "cannot read the host's figures"),
         }
         if said.elapsed() >= state.config.intervals.summary {
             said = Instant::now();
             state.say_summary();
+            state.keep_all_learned();
         }
     }
 }
@@ -255,14 +261,14 @@ async fn keep_time(shared: Rc<Shared>) {
     const AT_MOST: Duration = Duration::from_secs(1);
     let somebody_waits = Rc::clone(&shared.state.borrow().somebody_waits);
     loop {
-        let due = shared.state.borrow().ledger.next_deadline();
+        let due = shared.state.borrow().control.core().next_deadline();
         let left = due.map_or(AT_MOST, |due| due.since(State::now()).min(AT_MOST));
         tokio::select! {
             () = tokio::time::sleep(left.max(Duration::from_millis(1))) => {}
             () = somebody_waits.notified() => {}
         }
         if due.is_some_and(|due| due <= State::now()) {
-            shared.state.borrow_mut().advance();
+            shared.state.borrow_mut().tell(Event::Pass);
         }
     }
 }

@@ -9,16 +9,21 @@ use profiler_common::JobRef;
 use tokio::sync::Notify;
 
 use super::connectors::Connectors;
+use super::controller::Controller;
 use super::history::History;
 use super::job::{BeginError, Holder, Job, Members};
 use super::names::Names;
+use super::samples::{EndedSamples, Seen, spent};
 use super::words;
 use super::workers::Workers;
 use crate::config::Config;
+use crate::control::{Effect, Event};
 use crate::ipc::Latest;
-use crate::kernel::{Attribution, TagError, monotonic_ns};
-use crate::lease::{Effect, Grant, LeaseState, Ledger};
-use crate::model::{ConnectorId, HostSample, LeaseId, Moment, Owner, PermitId, Ticket, Usage};
+use crate::kernel::{Attribution, LiveTask, TagError, monotonic_ns};
+use crate::lease::{self, Grant, LeaseState, Ledger};
+use crate::model::{
+    ConnectorId, HostSample, LeaseId, Level, Moment, Owner, PermitId, Ticket, Usage,
+};
 
 /// What a call that waits is told.
 #[derive(Debug)]
@@ -52,7 +57,9 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) attribution: Attribution,
-    pub(super) ledger: Ledger,
+    pub(super) control: Controller,
+    /// The host as it was read last.
+    pub(super) host: HostSample,
     pub(super) connectors: Connectors,
     pub(super) sources: Names,
     pub(super) jobs: HashMap<LeaseId, Job>,
@@ -69,10 +76,14 @@ pub(super) struct State {
     pub(super) ended: Vec<Ended>,
     pub(super) history: History,
     pub(super) config: Config,
+    /// What jobs did that ended since the last look.
+    pub(super) ended_samples: EndedSamples,
     /// Told whenever a call begins to wait: it may have to end before any other.
     pub(super) somebody_waits: Rc<Notify>,
     /// Leases by user.
     held_by: HashMap<u32, u32>,
+    /// Empty, and kept for its room.
+    effects: Vec<Effect>,
     /// By job slot.
     lease_at: Vec<Option<LeaseId>>,
 }
@@ -80,16 +91,16 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(
         attribution: Attribution,
-        ledger: Ledger,
-        connectors: Connectors,
+        control: Controller,
         history: History,
         config: Config,
     ) -> Self {
         let slots = attribution.job_capacity() as usize;
         Self {
             attribution,
-            ledger,
-            connectors,
+            control,
+            host: HostSample::default(),
+            connectors: Connectors::new(config.connectors.clone()),
             sources: Names::default(),
             jobs: HashMap::new(),
             workers: Workers::default(),
@@ -103,7 +114,9 @@ impl State {
             history,
             config,
             somebody_waits: Rc::default(),
+            ended_samples: EndedSamples::default(),
             held_by: HashMap::new(),
+            effects: Vec::new(),
             lease_at: vec![None; slots],
         }
     }
@@ -112,16 +125,27 @@ impl State {
         Moment(monotonic_ns())
     }
 
-    /// Carries out what the ledger decided. What concerns `mine` is returned instead of told.
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.control.ledger()
+    }
+
+    /// Tells the controller something about what is known to be there, and does what follows.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.control.tell_known(Self::now(), event);
+        self.carry_out(None);
+    }
+
+    /// Carries out what the controller decided. What concerns `mine` is returned instead of told.
     pub(super) fn carry_out(&mut self, mine: Option<(Ticket, Wish)>) -> Option<News> {
         let (my_ticket, mut my_wish) = mine.map_or((None, None), |(t, w)| (Some(t), Some(w)));
         let mut answer = None;
+        let mut effects = std::mem::take(&mut self.effects);
         loop {
-            let effects: Vec<Effect> = self.ledger.effects().collect();
+            self.control.effects_into(&mut effects);
             if effects.is_empty() {
                 break;
             }
-            for effect in effects {
+            for effect in effects.drain(..) {
                 let Some((ticket, news)) = self.news_of(effect, my_ticket, &mut my_wish) else {
                     continue;
                 };
@@ -132,6 +156,7 @@ impl State {
                 }
             }
         }
+        self.effects = effects;
         if let (Some(ticket), Some(wish), None) = (my_ticket, my_wish, &answer) {
             self.wishes.insert(ticket, wish);
             self.somebody_waits.notify_one();
@@ -145,36 +170,49 @@ impl State {
         my_ticket: Option<Ticket>,
         my_wish: &mut Option<Wish>,
     ) -> Option<(Ticket, News)> {
+        let effect = match effect {
+            Effect::Lease(effect) => effect,
+            Effect::Decided(decision) => {
+                self.keep_decision(&decision);
+                return None;
+            }
+            Effect::Level { connector, level } => {
+                self.say_level(connector, level);
+                return None;
+            }
+        };
         match effect {
-            Effect::Granted(grant) => {
+            lease::Effect::Granted(grant) => {
                 let is_mine = Some(grant.ticket) == my_ticket;
                 let wish =
                     if is_mine { my_wish.as_mut() } else { self.wishes.get_mut(&grant.ticket) };
                 let job = wish.and_then(|wish| wish.job.take());
                 Some((grant.ticket, News::Slot(self.begin(&grant, job))))
             }
-            Effect::NotGranted { ticket, constraints, waited, .. } => {
+            lease::Effect::NotGranted { ticket, connector, constraints, waited } => {
+                let estimate = self.estimate(connector, 1).filter(|_| !constraints.is_empty());
                 let constraints = words::constraints(constraints);
                 let waited_ms = words::ms(waited);
-                let error = WorkerError::NotGranted { constraints, waited_ms, estimate_ms: None };
+                let error =
+                    WorkerError::NotGranted { constraints, waited_ms, estimate_ms: estimate };
                 Some((ticket, News::Slot(Err(error))))
             }
-            Effect::Permitted { ticket, permit, waited } => {
+            lease::Effect::Permitted { ticket, permit, waited } => {
                 Some((ticket, News::Permit(Ok((permit, waited)))))
             }
-            Effect::NotPermitted { ticket, waited } => {
+            lease::Effect::NotPermitted { ticket, waited } => {
                 let constraints = vec![wire::Constraint::Provider];
                 let waited_ms = words::ms(waited);
                 let error = WorkerError::NotGranted { constraints, waited_ms, estimate_ms: None };
                 Some((ticket, News::Permit(Err(error))))
             }
-            Effect::QueueMoved(connector) => {
+            lease::Effect::QueueMoved(connector) => {
                 for wish in self.wishes.values().filter(|wish| wish.connector == connector) {
                     wish.news.put(News::Moved);
                 }
                 None
             }
-            Effect::OverrideEnded(connector) => {
+            lease::Effect::OverrideEnded(connector) => {
                 tracing::info!(
                     connector = self.connectors.name(connector),
                     "limit set by hand ended"
@@ -198,8 +236,8 @@ impl State {
         let mut job = match begun {
             Ok(job) => job,
             Err(error) => {
-                // It is there: it was granted just now.
-                let _ = self.ledger.release(Self::now(), grant.lease);
+                let event = Event::Release { lease: grant.lease, finished: None };
+                self.control.tell_known(Self::now(), event);
                 return Err(error);
             }
         };
@@ -220,11 +258,14 @@ impl State {
 
     /// Advice for jobs of a connector, or of the host.
     pub(super) fn hint(&self, connector: Option<ConnectorId>) -> wire::Advice {
-        let jobs = match connector {
-            Some(connector) => self.ledger.state(connector).map_or(0, |state| state.in_use),
-            None => u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
-        };
-        self.connectors.hint(connector, jobs)
+        // The connector is known: without one, there is always an answer.
+        let core = self.control.core();
+        words::advice(core.advice(connector).or_else(|_| core.advice(None)).ok())
+    }
+
+    /// How long a place in a connector's queue takes, as far as anything is known to tell from.
+    pub(super) fn estimate(&self, connector: ConnectorId, position: u32) -> Option<u64> {
+        self.control.core().estimate(connector, position).ok().flatten().map(words::ms)
     }
 
     /// Takes up a job, one that just began or one from before a restart.
@@ -232,7 +273,7 @@ impl State {
         if let Some(place) = self.lease_at.get_mut(job.job.slot() as usize) {
             *place = Some(job.lease);
         }
-        if let Some(lease) = self.ledger.lease(job.lease) {
+        if let Some(lease) = self.ledger().lease(job.lease) {
             self.leases_of.entry(lease.owner).or_default().push(job.lease);
         }
         *self.held_by.entry(job.holder.uid).or_default() += 1;
@@ -264,9 +305,13 @@ impl State {
         }
     }
 
-    /// Ends a job whose lease is or will be given back, and gives its record.
-    fn end(&mut self, lease: LeaseId, outcome: Option<wire::Outcome>) -> Option<Usage> {
-        let job = self.jobs.remove(&lease)?;
+    /// Gives a lease back and its job's record.
+    pub(super) fn release(
+        &mut self,
+        lease: LeaseId,
+        outcome: Option<wire::Outcome>,
+    ) -> Option<Usage> {
+        let mut job = self.jobs.remove(&lease)?;
         if let Some(held) = self.held_by.get_mut(&job.holder.uid) {
             *held = held.saturating_sub(1);
             if *held == 0 {
@@ -276,26 +321,19 @@ impl State {
         if let Some(place) = self.lease_at.get_mut(job.job.slot() as usize) {
             *place = None;
         }
-        if let Some(owner) = self.ledger.lease(lease).map(|lease| lease.owner)
+        let held = self.ledger().lease(lease).map(|lease| (lease.owner, lease.source));
+        if let Some((owner, _)) = held
             && let Some(leases) = self.leases_of.get_mut(&owner)
         {
             leases.retain(|other| *other != lease);
         }
-        let (usage, job) = job.end(&mut self.attribution, &mut self.workers);
+        let (usage, sample) = job.end(&mut self.attribution, &mut self.workers);
+        if let Some(sample) = sample {
+            self.ended_samples.push(sample);
+        }
+        let finished = job.finished(&usage, held.and_then(|(_, source)| source));
         self.ended.push(Ended { job, usage: usage.clone(), outcome });
-        Some(usage)
-    }
-
-    /// Gives a lease back and its job's record.
-    pub(super) fn release(
-        &mut self,
-        lease: LeaseId,
-        outcome: Option<wire::Outcome>,
-    ) -> Option<Usage> {
-        let usage = self.end(lease, outcome)?;
-        let released = self.ledger.release(Self::now(), lease);
-        debug_assert!(released.is_ok(), "a job without a lease");
-        self.carry_out(None);
+        self.tell(Event::Release { lease, finished: Some(finished) });
         Some(usage)
     }
 
@@ -305,7 +343,7 @@ impl State {
         let Some(at) = permits.iter().position(|own| *own == permit) else { return false };
         permits.swap_remove(at);
         // One that belonged to a lease ended with it.
-        let _ = self.ledger.release_permit(Self::now(), permit);
+        let _ = self.control.tell(Self::now(), Event::ReleasePermit(permit));
         self.carry_out(None);
         true
     }
@@ -314,14 +352,13 @@ impl State {
     pub(super) fn disconnected(&mut self, owner: Owner) {
         for permit in self.permits_of.remove(&owner).unwrap_or_default() {
             // One that belonged to a lease ended with it.
-            let _ = self.ledger.release_permit(Self::now(), permit);
+            let _ = self.control.tell(Self::now(), Event::ReleasePermit(permit));
         }
         for lease in self.leases_of.remove(&owner).unwrap_or_default() {
             let has_tasks =
                 self.jobs.get(&lease).is_some_and(|job| job.has_tasks(&self.attribution));
             if has_tasks {
-                let orphaned = self.ledger.orphan(Self::now(), lease);
-                debug_assert!(orphaned.is_ok(), "a job without a lease");
+                self.control.tell_known(Self::now(), Event::Orphan(lease));
             } else {
                 self.release(lease, None);
             }
@@ -348,12 +385,11 @@ impl State {
                 continue;
             };
             let is_orphan =
-                self.ledger.lease(lease).is_some_and(|lease| lease.state == LeaseState::Orphaned);
+                self.ledger().lease(lease).is_some_and(|lease| lease.state == LeaseState::Orphaned);
             if is_orphan {
                 self.release(lease, None);
             } else {
-                // It is there: its job is.
-                let _ = self.ledger.tasks_ended(Self::now(), lease);
+                self.control.tell_known(Self::now(), Event::TasksEnded(lease));
             }
         }
         self.carry_out(None);
@@ -365,36 +401,67 @@ impl State {
         self.watchers.iter().for_each(|watcher| watcher.put(()));
     }
 
-    /// Looks at all jobs and at the host, and computes limits anew.
-    pub(super) fn look(&mut self, sample: HostSample) {
-        if let Some(level) = self.connectors.host.look(Self::now(), sample) {
-            let share = |share: f64| format!("{:.0} %", 100.0 * share);
-            let sample = &self.connectors.host.sample;
-            let (cpu, memory) = (share(sample.cpu_share()), share(sample.memory_share()));
-            tracing::info!(?level, cpu, memory, "the host's level changed");
-        }
+    /// Looks at all jobs and at the host, and has limits computed.
+    pub(super) fn look(&mut self, host: HostSample) {
         let snapshot = self.attribution.snapshot();
-        let mut cpu_ns: HashMap<u64, u64> = HashMap::new();
-        for job in &snapshot.jobs {
-            *cpu_ns.entry(job.job.0).or_default() += job.ended.counters.cpu_ns;
-        }
-        for task in &snapshot.tasks {
-            *cpu_ns.entry(task.job.0).or_default() += task.spent.counters.cpu_ns;
+        let known = self.attribution.known();
+        let mut live: HashMap<u64, Vec<LiveTask>> = HashMap::new();
+        for task in snapshot.tasks {
+            live.entry(task.job.0).or_default().push(task);
         }
         let now = Moment(snapshot.taken_ns);
-        for job in self.jobs.values_mut() {
-            job.look(cpu_ns.get(&job.job.0).copied().unwrap_or(0), now);
+        let mut samples = self.ended_samples.take(self.jobs.len());
+        for figures in &snapshot.jobs {
+            let slot = figures.job.slot() as usize;
+            let Some(lease) = self.lease_at.get(slot).copied().flatten() else { continue };
+            let Some(job) = self.jobs.get_mut(&lease).filter(|job| job.job == figures.job) else {
+                continue;
+            };
+            let live = live.remove(&figures.job.0).unwrap_or_default();
+            let spent = spent(figures, &live);
+            samples.push(job.sample(now, &spent, &figures.held, figures.tasks_live, &known));
         }
+        self.host.clone_from(&host);
+        // In an order of their own, whatever slots the jobs have.
+        samples.sort_by_key(|sample| sample.lease);
+        self.tell(Event::Sample { host, jobs: samples });
+        self.control.hand_over();
         self.workers.sweep(&self.attribution);
         self.take_in_ended();
-        self.connectors.plan(&mut self.ledger);
-        self.advance();
         self.tell_watchers();
+    }
+
+    /// Has limits computed from how the host stands, before anything was measured.
+    pub(super) fn look_for_the_first_time(&mut self, host: HostSample) {
+        if self.config.monitoring.enabled {
+            self.host = HostSample { interval: Duration::ZERO, ..host };
+            let host = self.host.clone();
+            self.tell(Event::Sample { host, jobs: Vec::new() });
+        }
+    }
+
+    /// A job that was counted before this agent began: what it used until now was told already.
+    pub(super) fn look_first(&self, job: &mut Job) {
+        if let Some((figures, live)) = self.attribution.job(job.job) {
+            job.seen = Seen { at: Self::now(), spent: spent(&figures, &live) };
+        }
+    }
+
+    fn say_level(&self, connector: Option<ConnectorId>, level: Level) {
+        let share = |share: f64| format!("{:.0} %", 100.0 * share);
+        let (cpu, memory) = (share(self.host.cpu_share()), share(self.host.memory_share()));
+        match connector {
+            None => tracing::info!(?level, cpu, memory, "the host's level changed"),
+            Some(connector) => {
+                let connector = self.connectors.name(connector);
+                tracing::debug!(connector, ?level, cpu, memory, "a connector's level changed");
+            }
+        }
     }
 
     /// A line in the log, for whoever looks back later.
     pub(super) fn say_summary(&self) {
-        let sample = &self.connectors.host.sample;
+        let sample = &self.host;
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         let busiest = sample.devices.iter().filter_map(|device| device.busy).reduce(f64::max);
         tracing::info!(
@@ -402,7 +469,7 @@ impl State {
             memory = percent(sample.memory_share()),
             disk = busiest.map(percent),
             leases = self.jobs.len(),
-            waiting = self.ledger.waiting(),
+            waiting = self.ledger().waiting(),
             "host",
         );
     }
@@ -419,9 +486,9 @@ impl State {
         wanted.sort_unstable();
         wanted.dedup();
         let state_of = |id: ConnectorId| {
-            let state = self.ledger.state(id).ok()?;
+            let state = self.ledger().state(id).ok()?;
             let connector = self.connectors.name(id).to_owned();
-            let level = words::level(self.level(Some(&connector)));
+            let level = words::level(self.level(Some(id)));
             let (limit, in_use, waiting) = (state.limit, state.in_use, state.waiting);
             Some(wire::ConnectorState { connector, level, limit, in_use, waiting })
         };
@@ -431,10 +498,24 @@ impl State {
         }
     }
 
-    /// Lets time pass in the ledger.
-    pub(super) fn advance(&mut self) {
-        self.ledger.advance(Self::now());
-        self.carry_out(None);
+    /// The host's level, or a connector's.
+    pub(super) fn level(&self, connector: Option<ConnectorId>) -> Level {
+        let core = self.control.core();
+        core.level(connector).or_else(|_| core.level(None)).unwrap_or_default()
+    }
+
+    /// The connector of this name, which may be new.
+    pub(super) fn connector(&mut self, name: &str) -> Result<ConnectorId, WorkerError> {
+        if let Some(found) = self.connectors.find(name) {
+            return Ok(found);
+        }
+        let now = Self::now();
+        let Self { connectors, attribution, control, history, .. } = self;
+        let id = connectors.add(now, name, attribution, control)?;
+        if let Some(learned) = history.take_learned(name) {
+            control.tell_known(now, Event::Learned { connector: id, learned });
+        }
+        Ok(id)
     }
 }
 

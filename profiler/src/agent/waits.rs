@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use profiler_client::protocol::{Acquired, Permit, PermitId, Waiting};
 
 use super::history::PastJobs;
-use super::state::{News, State};
+use super::state::News;
 use super::{Shared, words};
+use crate::control::Event;
 use crate::ipc::{Latest, Pending, Reply, Told};
 use crate::model::{Moment, Owner, Ticket};
 
@@ -36,7 +37,7 @@ impl Pending for Wait {
     }
 }
 
-/// Waits for the ledger's answer.
+/// Waits for the controller's answer.
 #[derive(Debug)]
 pub struct TicketWait {
     agent: Rc<Shared>,
@@ -105,9 +106,7 @@ impl Drop for TicketWait {
         }
         let mut state = self.agent.state.borrow_mut();
         if state.wishes.remove(&self.ticket).is_some() {
-            // It is there: it was not answered.
-            let _ = state.ledger.cancel(State::now(), self.ticket);
-            state.carry_out(None);
+            state.tell(Event::Cancel(self.ticket));
             return;
         }
         // Granted, and nobody will ever know: a slot goes back, as does a place at a provider.
@@ -116,8 +115,7 @@ impl Drop for TicketWait {
                 state.release(crate::model::LeaseId(grant.lease.0), None);
             }
             Some(News::Permit(Ok((permit, _)))) => {
-                let _ = state.ledger.release_permit(State::now(), permit);
-                state.carry_out(None);
+                state.tell(Event::ReleasePermit(permit));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use profiler_client::protocol as wire;
 
+use crate::control::{Advice, Explanation};
 use crate::model::{self, Constraints};
 
 pub(super) const fn priority(priority: wire::Priority) -> model::Priority {
@@ -55,6 +56,43 @@ pub(super) const fn level(level: model::Level) -> wire::Level {
         model::Level::Elevated => wire::Level::Elevated,
         model::Level::High => wire::Level::High,
         model::Level::Critical => wire::Level::Critical,
+    }
+}
+
+/// Why a limit is what it is.
+pub(super) fn explained(explanation: Explanation) -> wire::Explained {
+    wire::Explained {
+        limit: explanation.limit,
+        constraint: constraint(explanation.constraint),
+        lines: explanation.lines,
+        next_slot_needs: explanation.next_slot_needs,
+        learned: explanation.learned,
+        declared: explanation.declared,
+        recommendations: explanation
+            .recommendations
+            .into_iter()
+            .map(|it| wire::Recommendation { advice: it.advice, evidence: it.evidence })
+            .collect(),
+    }
+}
+
+/// Advice; with nothing to go by, the most careful.
+pub(super) fn advice(advice: Option<Advice>) -> wire::Advice {
+    match advice {
+        Some(advice) => wire::Advice {
+            level: level(advice.level),
+            threads: advice.threads,
+            chunk_bytes: advice.chunk_bytes.0,
+            stream_above_bytes: advice.stream_above_bytes.0,
+            trim_memory: advice.trim_memory,
+        },
+        None => wire::Advice {
+            level: wire::Level::Normal,
+            threads: 1,
+            chunk_bytes: 0,
+            stream_above_bytes: 0,
+            trim_memory: false,
+        },
     }
 }
 

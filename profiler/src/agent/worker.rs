@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use profiler_client::protocol::{
     Acquire, AcquireProvider, Acquired, Attach, Bounded, Detach, Hint, HintGiven, Nothing, Peek,
-    Permit, PermitId, Preflight, Preflighted, Release, ReleaseProvider, Released, ReportThrottled,
-    Scope, WaitIfThrottled, Waited, Waiting, Watch, WatchState, WorkerCall, WorkerError,
+    Permit, PermitId, Preflight, Preflighted, Priority, Release, ReleaseProvider, Released,
+    ReportThrottled, Scope, Text, WaitIfThrottled, Waited, Waiting, Watch, WatchState, WorkerCall,
+    WorkerError,
 };
 use profiler_common::TagMode;
 
@@ -16,6 +17,7 @@ use super::names;
 use super::state::{News, State, Wish};
 use super::waits::{Stream, TicketWait, Wait};
 use super::{Session, Shared, words};
+use crate::control::{Event, Outcome};
 use crate::ipc::{Answer, Latest, Reply, Told};
 use crate::kernel::{TagError, Tasks};
 use crate::lease::{LeaseState, Request};
@@ -78,8 +80,7 @@ pub(super) fn answer(
             let found = state.provider(&provider);
             let told = found.map(|id| {
                 let retry_after = retry_after_ms.map(Duration::from_millis);
-                // The provider is known.
-                let _ = state.ledger.throttled(State::now(), id, retry_after);
+                state.tell(Event::Throttled { provider: id, retry_after });
                 Nothing {}
             });
             result(reply, told)
@@ -119,8 +120,9 @@ fn acquire(
         Err(error) => return reply.error(&error).into(),
     };
     let (now, connector) = (State::now(), request.connector);
-    let ticket = match state.ledger.request(now, request) {
-        Ok(ticket) => ticket,
+    let ticket = match state.control.tell(now, Event::Request(request)) {
+        Ok(Outcome::Ticket(ticket)) => ticket,
+        Ok(_) => return reply.error(&invalid("connector", "takes no requests")).into(),
         Err(error) => return reply.error(&invalid("connector", &error.to_string())).into(),
     };
     let news = Latest::new();
@@ -156,8 +158,9 @@ fn acquire_provider(
         Err(error) => return reply.error(&error).into(),
     };
     let (now, max_wait) = (State::now(), call.max_wait_ms.map(Duration::from_millis));
-    let ticket = match state.ledger.request_permit(now, provider, lease, max_wait) {
-        Ok(ticket) => ticket,
+    let ticket = match state.control.tell(now, Event::RequestPermit { provider, lease, max_wait }) {
+        Ok(Outcome::Ticket(ticket)) => ticket,
+        Ok(_) => return reply.error(&invalid("provider", "gives no places")).into(),
         Err(error) => return reply.error(&invalid("provider", &error.to_string())).into(),
     };
     let news = Latest::new();
@@ -183,7 +186,10 @@ fn wait_if_throttled(agent: &Rc<Shared>, call: &WaitIfThrottled<'_>) -> Answer<W
     let name: Option<Box<str>> = call.connector.as_ref().map(|name| (**name).into());
     let state = Rc::clone(agent);
     let tell = move |reply: Reply<'_>| {
-        let level = state.state.borrow().level(name.as_deref());
+        let level = {
+            let state = state.state.borrow();
+            state.level(name.as_deref().and_then(|name| state.connectors.find(name)))
+        };
         let waited = State::now().since(since);
         let is_over = level <= Level::Elevated || waited >= most;
         is_over.then(|| {
@@ -223,7 +229,7 @@ fn watch(
 impl State {
     /// Something, if the lease is the caller's: of its connection, or an orphan of its process.
     pub(super) fn owned(&self, session: &Session, lease: LeaseId) -> Option<()> {
-        let found = self.ledger.lease(lease)?;
+        let found = self.ledger().lease(lease)?;
         let is_orphan = found.state == LeaseState::Orphaned;
         (found.owner == session.owner || is_orphan && self.had(session, lease)).then_some(())
     }
@@ -248,15 +254,14 @@ impl State {
         lease: LeaseId,
     ) -> Option<profiler_client::protocol::Grant> {
         self.owned(session, lease)?;
-        let before = self.ledger.lease(lease)?.owner;
+        let before = self.ledger().lease(lease)?.owner;
         if let Some(leases) = self.leases_of.get_mut(&before) {
             leases.retain(|other| *other != lease);
         }
-        // It is there: it was just found.
-        let _ = self.ledger.adopt(lease, session.owner);
+        self.tell(Event::Adopt(lease, session.owner));
         self.leases_of.entry(session.owner).or_default().push(lease);
         let job = self.jobs.get(&lease)?;
-        let found = self.ledger.lease(lease)?;
+        let found = self.ledger().lease(lease)?;
         Some(profiler_client::protocol::Grant {
             lease: profiler_client::protocol::LeaseId(lease.0),
             connector: self.connectors.name(found.connector).to_owned(),
@@ -274,7 +279,7 @@ impl State {
         session: &Session,
         call: &Acquire<'_>,
     ) -> Result<(Request, Members, Holder), WorkerError> {
-        if self.ledger.is_drained() {
+        if self.ledger().is_drained() {
             return Err(WorkerError::Draining {});
         }
         let limit = self.config.limits.leases_per_user;
@@ -292,24 +297,25 @@ impl State {
         }
         let members = self.members(session, call.scope.unwrap_or_default(), call.tid)?;
         let connector = self.connector(&call.connector)?;
-        let profile = self.connectors.profile(connector);
-        let priority = call.priority.map_or(profile.priority, words::priority);
-        let providers = self.providers_of(connector, call.providers.as_deref())?;
+        let source_name = call.source.as_deref();
+        let (priority, providers) =
+            self.expected(connector, source_name, call.priority, call.providers.as_deref())?;
+        let memory = call.memory_bytes.map(Bytes);
+        let memory = source_name
+            .map_or(memory, |source| self.connectors.memory_of_source(connector, source, memory));
         let source = call.source.as_ref().map(|source| SourceId(self.sources.add(source)));
         let max_wait = [call.max_wait_ms, call.deadline_ms].into_iter().flatten().min();
         let request = Request {
             connector,
             source,
             priority,
-            memory: call.memory_bytes.map(Bytes),
+            memory,
             providers,
             max_wait: max_wait.map(Duration::from_millis),
             on_timeout: words::on_timeout(call.on_timeout.unwrap_or_default()),
             owner: session.owner,
         };
-        let own = |text: &Option<profiler_client::protocol::Text<'_>>| {
-            text.as_ref().map(|text| (**text).into())
-        };
+        let own = |text: &Option<Text<'_>>| text.as_ref().map(|text| (**text).into());
         let holder = Holder {
             uid: session.caller.uid,
             pid: session.caller.pid,
@@ -353,28 +359,28 @@ impl State {
         }
     }
 
-    fn connector(&mut self, name: &str) -> Result<ConnectorId, WorkerError> {
-        let Self { connectors, attribution, ledger, .. } = self;
-        connectors.add(name, attribution, ledger)
-    }
-
     fn provider(&self, name: &str) -> Result<ProviderId, WorkerError> {
         let found = self.providers.find(name).map(ProviderId);
         found.ok_or_else(|| WorkerError::NoSuchProvider { provider: name.to_owned() })
     }
 
-    fn providers_of(
+    /// The class and the providers of a job: as asked for, else as its source's profile says.
+    fn expected(
         &self,
         connector: ConnectorId,
-        named: Option<&[profiler_client::protocol::Text<'_>]>,
-    ) -> Result<Vec<ProviderId>, WorkerError> {
-        match named {
+        source: Option<&str>,
+        priority: Option<Priority>,
+        providers: Option<&[Text<'_>]>,
+    ) -> Result<(crate::model::Priority, Vec<ProviderId>), WorkerError> {
+        let of_source =
+            source.and_then(|source| self.connectors.profile_of_source(connector, source));
+        let profile = of_source.as_ref().unwrap_or(self.connectors.profile(connector));
+        let priority = priority.map_or(profile.priority, words::priority);
+        let providers: Result<_, _> = match providers {
             Some(named) => named.iter().map(|name| self.provider(name)).collect(),
-            None => {
-                let profile = self.connectors.profile(connector);
-                profile.providers.iter().map(|name| self.provider(name)).collect()
-            }
-        }
+            None => profile.providers.iter().map(|name| self.provider(name)).collect(),
+        };
+        Ok((priority, providers?))
     }
 
     fn attach(&mut self, session: &Session, call: &Attach) -> Result<(), WorkerError> {
@@ -386,8 +392,7 @@ impl State {
             Tasks::Process(pid) => job.take_in(attribution, workers, pid, TagMode::Count),
         };
         attached.map_err(|error| refusal(&error, call.tid, call.pid))?;
-        // It is there: its job is.
-        let _ = self.ledger.tasks_began(lease);
+        self.tell(Event::TasksBegan(lease));
         Ok(())
     }
 
@@ -422,44 +427,40 @@ impl State {
 
     fn preflight(&mut self, call: &Preflight<'_>) -> Result<Preflighted, WorkerError> {
         let connector = self.connector(&call.connector)?;
-        let profile = self.connectors.profile(connector);
-        let request = Request {
-            connector,
-            priority: call.priority.map_or(profile.priority, words::priority),
-            memory: call.memory_bytes.map(Bytes),
-            providers: self.providers_of(connector, call.providers.as_deref())?,
-            ..Request::default()
-        };
+        let source = call.source.as_deref();
+        let (priority, providers) =
+            self.expected(connector, source, call.priority, call.providers.as_deref())?;
+        let memory = call.memory_bytes.map(Bytes);
+        let memory = source
+            .map_or(memory, |source| self.connectors.memory_of_source(connector, source, memory));
+        let request = Request { connector, priority, memory, providers, ..Request::default() };
         let answer = self
-            .ledger
+            .control
+            .core()
             .preflight(&request)
             .map_err(|error| invalid("connector", &error.to_string()))?;
+        let waits = (!answer.admitted).then_some(answer.position);
         Ok(Preflighted {
             admitted: answer.admitted,
             constraints: words::constraints(answer.constraints),
             position: answer.position,
-            estimate_ms: None,
+            estimate_ms: waits.and_then(|position| self.estimate(connector, position)),
         })
     }
 
     /// The place of a request that waits.
     pub(super) fn waiting(&self, ticket: Ticket, since: Moment) -> Option<Waiting> {
-        let position = self.ledger.position(ticket).ok()?;
-        let constraints = self.ledger.constraints(ticket).ok()?;
+        let ledger = self.ledger();
+        let position = ledger.position(ticket).ok()?;
+        let constraints = ledger.constraints(ticket).ok()?;
         let constraint = constraints.iter().next().unwrap_or(crate::model::Constraint::Queue);
+        let connector = self.wishes.get(&ticket).map(|wish| wish.connector);
         Some(Waiting {
             position,
             constraint: words::constraint(constraint),
             waited_ms: words::ms(Self::now().since(since)),
-            estimate_ms: None,
+            estimate_ms: connector.and_then(|connector| self.estimate(connector, position)),
         })
-    }
-
-    pub(super) fn level(&self, connector: Option<&str>) -> Level {
-        let profile = connector
-            .and_then(|name| self.connectors.find(name))
-            .map(|connector| self.connectors.profile(connector).backpressure_threshold);
-        self.connectors.host.level(profile)
     }
 }
 

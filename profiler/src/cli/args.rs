@@ -57,6 +57,18 @@ pub(super) enum Command {
     /// docs/simulate.md describes each key. It runs in virtual time; the same plant and seed give the
     /// same figures. Exit status 2 if a plant cannot be used.
     Simulate(super::simulate::Simulate),
+    /// Decide again what an agent decided, from what it recorded
+    ///
+    /// An agent records all that limits follow from in decisions.jsonl in its state directory
+    /// (/var/lib/profiler), the part before it in decisions.1.jsonl. Each event is told again to the
+    /// same controller, and what comes of it is compared bit for bit.
+    ///
+    ///   profiler replay /var/lib/profiler/decisions.jsonl
+    ///
+    /// Exit status: 0 if everything came out the same, 1 if not, with the first difference, 2 if a
+    /// file cannot be used.
+    #[command(verbatim_doc_comment)]
+    Replay(Replay),
     /// Run the agent: the daemon that workers take slots from
     ///
     /// Stays in the foreground. Needs no configuration. At Ctrl-C or SIGTERM it lets no new job in,
@@ -83,6 +95,17 @@ pub(super) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// Arguments of `profiler replay`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// Recordings
+    #[arg(required = true, value_name = "DECISIONS", value_hint = ValueHint::FilePath)]
+    pub(super) files: Vec<PathBuf>,
+    /// Show each limit that changed, and why
+    #[arg(long)]
+    pub(super) decisions: bool,
 }
 
 /// Arguments of `profiler agent`.

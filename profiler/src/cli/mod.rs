@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod output;
 mod own_cost;
+mod replay;
 mod run;
 mod simulate;
 
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Agent(args) => agent::agent(&args),
         Command::Unpin(args) => agent::unpin(&args),
         Command::CheckConfig(args) => check_config::check_config(&args),

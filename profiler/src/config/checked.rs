@@ -4,6 +4,7 @@ use super::key_path::KeyPath;
 use super::problem::{Origin, Problem, did_you_mean, nearest};
 use super::profiles::{CONNECTORS, Connector, SOURCES};
 use super::resolved::Config;
+use super::section::Section;
 use crate::model::{Partial, ProfileError, ResourceProfile};
 
 /// What contradicts itself.
@@ -38,6 +39,25 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
         problems.extend(in_connector(config, name, connector));
     }
     problems
+}
+
+/// What is said of one source though it can only be said of a whole connector.
+pub(super) fn passed_over(config: &Config) -> Vec<String> {
+    const OF_A_SOURCE: [&str; 4] = ["avg_memory_mb", "max_memory_mb", "priority", "providers"];
+    let mut warnings = Vec::new();
+    for (name, connector) in &config.connectors {
+        for (source, profile) in &connector.sources {
+            let at = KeyPath::new([CONNECTORS, name]).with(SOURCES).with(source);
+            let stated = profile.written().into_iter().filter(|(_, value)| value.is_some());
+            warnings.extend(stated.filter(|(field, _)| !OF_A_SOURCE.contains(field)).map(
+                |(field, _)| {
+                    let path = at.with(field);
+                    format!("{path} has no effect: it holds for all of a connector or not at all")
+                },
+            ));
+        }
+    }
+    warnings
 }
 
 fn problem(config: &Config, path: KeyPath, what: String) -> Problem {

@@ -3,7 +3,7 @@
 use super::profiles::{Provider, source_keys};
 use super::section::{Key, Section};
 use super::sections::{
-    Attribution, Capacities, General, History, Intervals, Limits, Log, Memory, Monitoring,
+    Attribution, Capacities, Control, General, History, Intervals, Limits, Log, Memory, Monitoring,
     Shutdown, Sockets, Streaming, Thresholds,
 };
 use crate::model::Partial;
@@ -14,7 +14,7 @@ pub(super) const ANY_NAME: &str = "*";
 /// Every setting, section by section.
 #[must_use]
 pub fn keys() -> Vec<Key> {
-    let sections: [&[Key]; 15] = [
+    let sections: [&[Key]; 16] = [
         General::KEYS,
         Sockets::KEYS,
         Limits::KEYS,
@@ -28,6 +28,7 @@ pub fn keys() -> Vec<Key> {
         History::KEYS,
         Log::KEYS,
         Shutdown::KEYS,
+        Control::KEYS,
         Provider::KEYS,
         Partial::KEYS,
     ];

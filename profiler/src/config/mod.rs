@@ -43,7 +43,7 @@ pub use profiles::{Connector, Provider};
 pub use resolved::Config;
 pub use section::{Effect, Key};
 pub use sections::{
-    Attribution, Capacities, General, History, Intervals, Limits, Log, LogFormat, Memory,
+    Attribution, Capacities, Control, General, History, Intervals, Limits, Log, LogFormat, Memory,
     Monitoring, Shutdown, Sockets, Streaming, Thresholds,
 };
 pub use surroundings::Surroundings;

@@ -10,7 +10,7 @@ use super::problem::{Origin, Problems};
 use super::profiles::{Connector, Provider, connectors, providers};
 use super::section::Section;
 use super::sections::{
-    Attribution, Capacities, General, History, Intervals, Limits, Log, Memory, Monitoring,
+    Attribution, Capacities, Control, General, History, Intervals, Limits, Log, Memory, Monitoring,
     Shutdown, Sockets, Streaming, Thresholds,
 };
 use super::surroundings::Surroundings;
@@ -46,6 +46,8 @@ pub struct Config {
     pub log: Log,
     /// What happens when the agent ends.
     pub shutdown: Shutdown,
+    /// How limits are computed and put in force.
+    pub control: Control,
     /// What was configured of connectors, by name.
     pub connectors: BTreeMap<String, Connector>,
     /// External services, by name.
@@ -72,6 +74,7 @@ impl Config {
             return Err(Problems(problems));
         }
         config.warnings = environment::misspelt(&layers.environment);
+        config.warnings.extend(checked::passed_over(&config));
         Ok(config)
     }
 
@@ -97,6 +100,7 @@ impl Config {
             history: History::default().with(&written, &at("history")),
             log: Log::default().with(&written, &at("log")),
             shutdown: Shutdown::default().with(&written, &at("shutdown")),
+            control: Control::default().with(&written, &at("control")),
             connectors: connectors(&written),
             providers: providers(&written),
             warnings: Vec::new(),
@@ -109,6 +113,12 @@ impl Config {
     pub fn history_file(&self) -> PathBuf {
         let usual = || self.general.state_directory.join("history.db");
         self.history.file.clone().unwrap_or_else(usual)
+    }
+
+    /// What is recorded of decisions about limits.
+    #[must_use]
+    pub fn decisions_file(&self) -> PathBuf {
+        self.general.state_directory.join("decisions.jsonl")
     }
 
     /// What was configured of a connector's profile, or of one source of it.
@@ -134,7 +144,7 @@ impl Config {
     }
 
     /// Each section without names that users choose: its name and its settings.
-    pub(super) fn sections(&self) -> [(&'static str, Values); 13] {
+    pub(super) fn sections(&self) -> [(&'static str, Values); 14] {
         [
             ("", self.general.written()),
             ("sockets", self.sockets.written()),
@@ -149,6 +159,7 @@ impl Config {
             ("history", self.history.written()),
             ("log", self.log.written()),
             ("shutdown", self.shutdown.written()),
+            ("control", self.control.written()),
         ]
     }
 }

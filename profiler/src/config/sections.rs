@@ -116,9 +116,11 @@ impl Default for Capacities {
 section! {
     /// Reading the host's own figures.
     Monitoring in "monitoring" {
-        /// Whether the host's CPU and memory are watched. Without, nothing is ever throttled.
+        /// Whether the host's CPU and memory are watched. Without, nothing is ever throttled,
+        /// and limits are what profiles prefer.
         enabled: bool, Any, Reload;
-        /// How often they are read. A second is short against the life of most jobs.
+        /// How often they are read while no job runs or waits.
+        /// A second is short against the life of most jobs.
         interval: Duration, Within(Duration::from_millis(50), HOUR), Reload;
     }
 }
@@ -134,15 +136,15 @@ section! {
     Attribution in "attribution" {
         /// Whether jobs are measured. Without, leases and limits still work, from profiles alone.
         enabled: bool, Any, Restart;
-        /// How often the figures of running jobs are read for statistics and limits.
-        /// The record at a job's end is exact whatever this is.
+        /// How often running jobs and the host are looked at for statistics and limits.
+        /// Demand is known within seconds then. The record at a job's end is exact whatever this is.
         update_interval: Duration, Within(Duration::from_millis(50), HOUR), Reload;
     }
 }
 
 impl Default for Attribution {
     fn default() -> Self {
-        Self { enabled: true, update_interval: SECOND }
+        Self { enabled: true, update_interval: Duration::from_millis(250) }
     }
 }
 
@@ -262,6 +264,26 @@ section! {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: super::log_filter::LogFilter::default(), format: LogFormat::Text }
+    }
+}
+
+section! {
+    /// How limits are computed and put in force.
+    Control in "control" {
+        /// Whether limits are computed and told, and nothing else: what profiles prefer is in force.
+        shadow: bool, Any, Reload;
+        /// Whether all that limits follow from is recorded in the state directory, for
+        /// `profiler replay`.
+        record: bool, Any, Restart;
+        /// The most that the recordings take; the oldest goes. With a dozen jobs, an hour's takes
+        /// about 100 MB.
+        record_max_size: Bytes, Within(Bytes(MIB), Bytes(1 << 44)), Restart;
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { shadow: false, record: true, record_max_size: Bytes(64 * MIB) }
     }
 }
 

@@ -324,6 +324,15 @@ calls_per_minute = 60
 }
 
 #[test]
+fn what_is_said_of_one_source_and_can_only_hold_for_all_is_warned_of() {
+    let folder = Folder::with("[connectors.a.sources.b]\npriority = \"background\"\nweight = 2\n");
+    let warnings = folder.load().unwrap().warnings;
+    let expected = "connectors.a.sources.b.weight has no effect: it holds for all of a connector or \
+                    not at all";
+    assert_eq!(warnings, [expected]);
+}
+
+#[test]
 fn what_is_shown_gives_the_same_configuration() {
     let config = Folder::with(
         r#"

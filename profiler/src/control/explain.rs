@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::event::{Decision, Reasons};
+use super::recommend::Recommendation;
 use crate::lease::{LeaseState, LedgerError};
 use crate::model::units::{bytes, duration};
 use crate::model::{Bytes, ConnectorId, Constraint, LeaseId};
@@ -26,6 +27,8 @@ pub struct Explanation {
     pub learned: BTreeMap<String, f64>,
     /// What the profile declares of the same.
     pub declared: BTreeMap<String, f64>,
+    /// What would serve better.
+    pub recommendations: Vec<Recommendation>,
 }
 
 impl Core {
@@ -92,6 +95,7 @@ impl Core {
             lines,
             learned: self.learned_figures(id)?,
             declared: self.declared_figures(id)?,
+            recommendations: self.recommendations(id)?,
         })
     }
 

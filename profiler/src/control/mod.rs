@@ -14,6 +14,7 @@ pub mod knee;
 mod measure;
 pub mod plain;
 pub mod plan;
+pub mod recommend;
 pub mod replay;
 pub mod settings;
 pub mod trim;
@@ -25,6 +26,7 @@ pub use event::{Decision, Effect, Event, Learned, Outcome, Reasons};
 pub use explain::Explanation;
 pub use knee::{Knee, KneeSettings};
 pub use plain::{Plain, plain};
+pub use recommend::Recommendation;
 pub use replay::{Begin, Difference, Entry, Replay, Told};
 pub use settings::{Settings, TrimSettings};
 

@@ -240,7 +240,7 @@ mod tests {
         let mut lines = recorded();
         let sample = lines.iter().position(|line| line.contains("sample")).unwrap() + 200;
         let sample = sample + lines[sample..].iter().position(|l| l.contains("sample")).unwrap();
-        let changed = lines[sample].replacen("\"cores\":4.0", "\"cores\":9.0", 1);
+        let changed = lines[sample].replacen("\"cpu\":{\"secs\":0,", "\"cpu\":{\"secs\":1,", 1);
         assert_ne!(changed, lines[sample]);
         lines[sample] = changed;
         let mut replay = Replay::default();

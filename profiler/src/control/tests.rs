@@ -171,6 +171,12 @@ fn an_explanation_names_what_binds_and_what_was_learned() {
     assert_eq!(explanation.constraint, Constraint::Cpu);
     assert!(explanation.next_slot_needs.unwrap().contains("cores more"));
     assert_eq!(explanation.declared["cpu_cores"], 0.3);
+    let better: Vec<String> = explanation
+        .recommendations
+        .iter()
+        .map(|better| format!("{}: {}", better.advice, better.evidence))
+        .collect();
+    insta::assert_snapshot!(better.join("\n"), @"avg_cpu_cores = 1.00: the profile declares 0.30; over 500 job-seconds a job kept 1.00 busy");
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn how_a_job_stands_is_told_beside_what_is_expected_of_it() {
     let cold = core.explain_job(lease, None).unwrap();
     insta::assert_snapshot!(cold.join("\n"), @r"
     CPU: not looked at yet; too little is known of others, and the profile declares 0.30
-    memory: what it holds is not known, 32.0 MiB reserved, give or take 20.5 MiB
+    memory: what it holds is not known, 32.0 MiB reserved, give or take 0 B
     its worker said 32.0 MiB
     ");
     for tick in 1..40 {
@@ -213,8 +219,8 @@ fn how_a_job_stands_is_told_beside_what_is_expected_of_it() {
     core.handle(at(10_000), Event::Orphan(lease)).unwrap();
     let told = core.explain_job(lease, Some(1.42)).unwrap();
     insta::assert_snapshot!(told.join("\n"), @r"
-    CPU: it keeps 1.42 cores busy, others keep 0.97, and the profile declares 0.30
-    memory: it held 64.0 MiB at its peak, 80.0 MiB reserved, give or take 20.5 MiB
+    CPU: it keeps 1.42 cores busy, others keep 0.90, and the profile declares 0.30
+    memory: it held 64.0 MiB at its peak, 80.0 MiB reserved, give or take 1.60 MiB
     its worker said 32.0 MiB, and holds more
     its worker is gone: it ends with its last task
     ");

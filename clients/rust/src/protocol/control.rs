@@ -18,6 +18,7 @@ interface! {
         Connectors(Connectors<'a>) -> ConnectorsList,
         Jobs(Jobs<'a>) -> JobsList,
         Explain(Explain<'a>) -> Explained,
+        ExplainJob(ExplainJob) -> ExplainedJob,
         History(History<'a>) -> PastJobs,
         SetProfile(SetProfile<'a>) -> ChangedProfile,
         SetLimit(SetLimit<'a>) -> Nothing,
@@ -255,6 +256,15 @@ pub struct Explain<'a> {
     pub connector: Text<'a>,
 }
 
+/// What would serve better than what is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// What to do.
+    pub advice: String,
+    /// What was seen that speaks for it.
+    pub evidence: String,
+}
+
 /// Why a limit is what it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explained {
@@ -270,6 +280,25 @@ pub struct Explained {
     pub learned: BTreeMap<String, f64>,
     /// What its profile says of them.
     pub declared: BTreeMap<String, f64>,
+    /// What would serve better.
+    pub recommendations: Vec<Recommendation>,
+}
+
+/// Asks why a live job holds what it holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainJob {
+    /// Its lease.
+    pub lease: LeaseId,
+}
+
+/// Why a live job holds what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedJob {
+    /// The type of job.
+    pub connector: String,
+    /// The reasons, with their numbers, for people.
+    pub lines: Vec<String>,
 }
 
 /// Asks for jobs that ended, the latest first.
@@ -381,6 +410,13 @@ pub enum ControlError {
     NoSuchConnector {
         /// What was asked for.
         connector: String,
+    },
+    /// No live job has this lease, or it is somebody else's.
+    #[error("no live job has the lease {lease}, or it is somebody else's")]
+    #[serde(rename = "org.profiler.Control.NoSuchLease")]
+    NoSuchLease {
+        /// What was asked for.
+        lease: LeaseId,
     },
     /// A value that means nothing here.
     #[error("{parameter}: {why}")]

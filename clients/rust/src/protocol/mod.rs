@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 pub use common::{Constraint, LeaseId, Level, PermitId, Priority};
 pub use control::{
     ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drain,
-    Drained, Explain, Explained, History, Host, Intensity, Job, Jobs, JobsList, OwnCost, PastJob,
-    PastJobs, Pattern, Profile, Provider, Reload, Reloaded, Resume, SetLimit, SetProfile, State,
-    Statistics, Status, StatusReply,
+    Drained, Explain, ExplainJob, Explained, ExplainedJob, History, Host, Intensity, Job, Jobs,
+    JobsList, OwnCost, PastJob, PastJobs, Pattern, Profile, Provider, Recommendation, Reload,
+    Reloaded, Resume, SetLimit, SetProfile, State, Statistics, Status, StatusReply,
 };
 pub use service::{Description, GetInfo, GetInterfaceDescription, Info, ServiceCall, ServiceError};
 pub use text::Text;

@@ -161,6 +161,7 @@ fn the_operators_interface_is_as_defined() {
         .add::<Connectors<'_>>()
         .add::<Jobs<'_>>()
         .add::<Explain<'_>>()
+        .add::<ExplainJob>()
         .add::<History<'_>>()
         .add::<SetProfile<'_>>()
         .add::<SetLimit<'_>>()
@@ -184,11 +185,13 @@ fn the_operators_interface_is_as_defined() {
         ("OwnCost", names::<OwnCost>()),
         ("Provider", names::<Provider>()),
         ("PastJob", names::<PastJob>()),
+        ("Recommendation", names::<Recommendation>()),
     ];
     assert_eq!(names::<Profile>(), Profile::FIELDS);
     let text = String::new;
     let errors = [
         ControlError::NoSuchConnector { connector: text() },
+        ControlError::NoSuchLease { lease: LeaseId(1) },
         ControlError::InvalidValue { parameter: text(), why: text() },
         ControlError::InvalidConfiguration { errors: Vec::new() },
         ControlError::NoHistory { why: text() },

@@ -48,7 +48,7 @@ pub(in crate::cli) enum Command {
     Connectors(Filtered),
     /// Show jobs that ended, the latest first
     History(History),
-    /// Say why a connector's limit is what it is
+    /// Say why a connector's limit is what it is, or how a live job stands
     Explain(Explain),
 }
 
@@ -121,7 +121,11 @@ impl History {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Explain {
     /// The connector
-    pub(super) connector: String,
+    #[arg(required_unless_present = "job", conflicts_with = "job")]
+    pub(super) connector: Option<String>,
+    /// Say how a live job stands instead, by the number of its lease
+    #[arg(long, value_name = "LEASE")]
+    pub(super) job: Option<u64>,
     #[command(flatten)]
     pub(super) one: One,
 }

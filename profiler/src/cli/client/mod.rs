@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use profiler_client::protocol::{
-    Connectors, Explain, History, Jobs, ServiceError, Status, Text, WorkerError,
+    Connectors, Explain, ExplainJob, ExplainedJob, History, Jobs, LeaseId, ServiceError, Status,
+    Text, WorkerError,
 };
 use profiler_client::{CallError, Connection, Socket};
 
@@ -43,9 +44,15 @@ pub(super) fn run(command: &Command) -> Result<ExitCode, Failure> {
             view::once(&parameters, &args.one, |list| agent::history(&list.jobs))
         }
         Command::Explain(args) => {
-            let connector = Text::from(args.connector.as_str());
+            if let Some(lease) = args.job {
+                let lease = LeaseId(lease);
+                let shown = |job: &ExplainedJob| agent::explained_job(lease, job);
+                return view::once(&ExplainJob { lease }, &args.one, shown);
+            }
+            let name = args.connector.as_deref().unwrap_or_default();
+            let connector = Text::from(name);
             view::once(&Explain { connector }, &args.one, |explained| {
-                agent::explained(&args.connector, explained)
+                agent::explained(name, explained)
             })
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use profiler_client::protocol::{Connector, ConnectorsList, Explained, Profile};
+use profiler_client::protocol::{
+    Connector, ConnectorsList, Explained, ExplainedJob, LeaseId, Profile,
+};
 
 use super::{binding, cores, duration_ms, mean_bytes, name, or_dash, seconds};
 use crate::model::units;
@@ -99,7 +101,25 @@ pub fn explained(connector: &str, explained: &Explained) -> String {
     for (heading, values) in [("Learned", &explained.learned), ("Declared", &explained.declared)] {
         text += &listed(heading, values);
     }
+    for better in &explained.recommendations {
+        text += &format!("Better: {} ({}).\n", plain(&better.advice), plain(&better.evidence));
+    }
     text
+}
+
+/// How a live job stands.
+#[must_use]
+pub fn explained_job(lease: LeaseId, explained: &ExplainedJob) -> String {
+    let mut text = format!("job {lease} of {}\n", plain(&explained.connector));
+    for line in &explained.lines {
+        text += &format!("  {}\n", plain(line));
+    }
+    text
+}
+
+/// Two digits after the point, where they mean something.
+fn figure(value: f64) -> String {
+    if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }
 
 fn listed(heading: &str, values: &BTreeMap<String, f64>) -> String {
@@ -107,6 +127,6 @@ fn listed(heading: &str, values: &BTreeMap<String, f64>) -> String {
         return String::new();
     }
     let values: Vec<String> =
-        values.iter().map(|(name, value)| format!("{} {value}", plain(name))).collect();
+        values.iter().map(|(name, value)| format!("{} {}", plain(name), figure(*value))).collect();
     format!("{heading}: {}\n", values.join(", "))
 }

@@ -9,7 +9,7 @@ mod usage;
 
 use profiler_client::protocol::{Constraint, Waiting};
 
-pub use connectors::{connectors, explained, slots};
+pub use connectors::{connectors, explained, explained_job, slots};
 pub use jobs::{history, jobs};
 pub use status::status;
 pub use usage::usage;

@@ -188,6 +188,10 @@ fn an_explanation_has_its_reasons_in_lines() {
             next_slot_needs: Some("256 MB more".to_owned()),
             learned: BTreeMap::from([("avg_cpu_cores".to_owned(), 0.25)]),
             declared: BTreeMap::new(),
+            recommendations: vec![Recommendation {
+                advice: "avg_cpu_cores = 0.25".to_owned(),
+                evidence: "the profile declares 0.90".to_owned(),
+            }],
         },
     );
     insta::assert_snapshot!(text, @r"
@@ -195,6 +199,7 @@ fn an_explanation_has_its_reasons_in_lines() {
       512 MB are free, a job takes 384 MB
       One more needs 256 MB more.
     Learned: avg_cpu_cores 0.25
+    Better: avg_cpu_cores = 0.25 (the profile declares 0.90).
     ");
 }
 

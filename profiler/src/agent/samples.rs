@@ -1,0 +1,126 @@
+//! What a job did since it was last looked at, as the controller is told.
+
+use std::time::Duration;
+
+use profiler_common::{Held, Spent};
+
+use super::job::{Job, Members};
+use crate::kernel::{JobSnapshot, LiveTask};
+use crate::model::{Bytes, FinishedJob, JobSample, Known, Moment, RunQueue, SourceId, Usage};
+
+/// Jobs that may end between two looks and still be told of one by one.
+const MOST_ENDED: usize = 65_536;
+
+/// Where a job stood when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) at: Moment,
+    pub(super) spent: Spent,
+}
+
+/// Samples of jobs that ended since the last look.
+#[derive(Debug, Default)]
+pub(super) struct EndedSamples {
+    samples: Vec<JobSample>,
+    /// Of how many more nothing is told: what they used counts as others'.
+    pub(super) left_out: u64,
+}
+
+impl EndedSamples {
+    pub(super) fn push(&mut self, sample: JobSample) {
+        if self.samples.len() < MOST_ENDED {
+            self.samples.push(sample);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Gives what there is, with room for the jobs that run.
+    pub(super) fn take(&mut self, running: usize) -> Vec<JobSample> {
+        let mut samples = std::mem::take(&mut self.samples);
+        samples.reserve(running);
+        samples
+    }
+}
+
+/// What all tasks of a job spent, those that live included.
+pub(super) fn spent(snapshot: &JobSnapshot, live: &[LiveTask]) -> Spent {
+    let mut spent = snapshot.ended;
+    live.iter().for_each(|task| spent.add(&task.spent));
+    spent
+}
+
+impl Job {
+    /// What it did since the last look, and from now on this is the last look.
+    pub(super) fn sample(
+        &mut self,
+        now: Moment,
+        spent: &Spent,
+        held: &Held,
+        threads: u64,
+        known: &Known,
+    ) -> JobSample {
+        let Seen { at, spent: before } = self.seen;
+        let interval = now.since(at);
+        let counters = spent.counters.since(&before.counters);
+        let observed = spent.observed.since(&before.observed);
+        if !interval.is_zero() {
+            let cores = counters.cpu_ns as f64 / interval.as_nanos() as f64;
+            self.cpu_cores = Some(cores);
+            self.cpu_cores_peak = Some(self.cpu_cores_peak.map_or(cores, |peak| peak.max(cores)));
+        }
+        self.seen = Seen { at: now, spent: *spent };
+        let time = Duration::from_nanos;
+        let run_queue = RunQueue {
+            total: time(counters.run_queue_ns),
+            managed: time(observed.run_queue_managed_ns),
+            own: time(observed.run_queue_self_ns),
+            throttled: time(observed.run_queue_throttled_ns),
+        };
+        let both = |one: u64, other: u64| one.saturating_add(other);
+        let device = both(observed.device_read_bytes, observed.device_write_bytes);
+        let net = both(observed.net_rx_bytes, observed.net_tx_bytes);
+        // Threads of one process share its memory: there is no part that is this job's.
+        let page =
+            known.memory_page_bytes.filter(|_| !matches!(self.members, Members::Thread { .. }));
+        let bytes = |pages: u64| page.map(|page| Bytes(pages.saturating_mul(page)));
+        JobSample {
+            lease: self.lease,
+            connector: self.connector,
+            interval,
+            cpu: time(counters.cpu_ns),
+            life: time(spent.life_ns.saturating_sub(before.life_ns)),
+            run_queue: known.run_queue.then_some(run_queue),
+            block_wait: known.block_wait.then(|| time(observed.block_wait_ns)),
+            device_bytes: known.block.then_some(device),
+            net_bytes: known.net.then_some(net),
+            memory: bytes(held.pages),
+            memory_peak: bytes(held.peak_pages),
+            threads: u32::try_from(threads).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// What it was in all.
+    pub(super) fn finished(&self, usage: &Usage, source: Option<SourceId>) -> FinishedJob {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        FinishedJob {
+            lease: self.lease,
+            connector: self.connector,
+            source,
+            duration: wall(usage),
+            cpu: usage.cpu_ns.map(Duration::from_nanos),
+            cpu_cores_peak: self.cpu_cores_peak,
+            memory_mean: usage.memory_mean_bytes.map(Bytes),
+            memory_peak: usage.memory_peak_bytes.map(Bytes),
+            read_bytes: usage.device_read_bytes,
+            write_bytes: usage.device_write_bytes,
+            net_bytes: sum(usage.net_rx_bytes, usage.net_tx_bytes),
+            io_operations: sum(usage.device_read_ops, usage.device_write_ops),
+        }
+    }
+}
+
+/// From grant to release.
+pub(super) fn wall(usage: &Usage) -> Duration {
+    Duration::from_nanos(usage.wall_ns.unwrap_or(0))
+}
