@@ -182,7 +182,6 @@ fn bytes_overwritten_while_it_runs_cost_the_old_history_and_no_new_job() {
     // What the writer still has in its cache may carry it a while; the statistics' pages it has not.
     for lease in 20_000..40_000 {
         store.job_ended(job(lease));
-        store.lease_closed(lease);
         store.learned(Learned {
             connector: format!("connector {lease}"),
             state: "{}".to_owned(),

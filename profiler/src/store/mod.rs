@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub use losses::{Cause, Losses};
 pub use query::{JobFilter, Order, QueryError, Reader};
-pub use record::{AuditEntry, Decision, Learned, OpenLease, Outcome, PastJob, Statistics};
+pub use record::{AuditEntry, Decision, Learned, Outcome, PastJob, Statistics};
 pub use retention::Retention;
 pub use rows::Loss;
 
@@ -55,8 +55,6 @@ pub struct Recovered {
     pub statistics: Vec<Statistics>,
     /// What was learned of connectors.
     pub learned: Vec<Learned>,
-    /// Leases that were open.
-    pub leases: Vec<OpenLease>,
 }
 
 /// The history, to be written to. Dropping it writes what waits.
@@ -118,16 +116,6 @@ impl Store {
     /// Keeps what was learned of a connector in place of what was known before.
     pub fn learned(&self, learned: Learned) {
         self.keep(Record::Learned(learned));
-    }
-
-    /// Notes a lease, to be known again after a crash.
-    pub fn lease_opened(&self, lease: OpenLease) {
-        self.keep(Record::LeaseOpened(lease));
-    }
-
-    /// Forgets it.
-    pub fn lease_closed(&self, lease: u64) {
-        self.keep(Record::LeaseClosed(lease));
     }
 
     /// Keeps a decision about limits.

@@ -111,23 +111,6 @@ pub struct Learned {
     pub updated_unix_ms: u64,
 }
 
-/// A lease that is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OpenLease {
-    /// Its number.
-    pub lease: u64,
-    /// Kind of work.
-    pub connector: String,
-    /// User of the worker.
-    pub uid: u32,
-    /// Process of the worker.
-    pub pid: u32,
-    /// When it was granted, in milliseconds since 1970.
-    pub began_unix_ms: u64,
-    /// JSON with whatever else is needed to go on with it.
-    pub state: String,
-}
-
 /// Something that was decided about limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision {
@@ -164,8 +147,6 @@ pub(super) enum Record {
     Job(Box<PastJob>),
     Statistics(Statistics),
     Learned(Learned),
-    LeaseOpened(OpenLease),
-    LeaseClosed(u64),
     Decision(Decision),
     Audit(AuditEntry),
 }

@@ -8,9 +8,7 @@ use serde::Serialize;
 
 use super::Recovered;
 use super::columns::{self, FIGURES, OTHERS, Whole};
-use super::record::{
-    AuditEntry, Decision, Learned, OpenLease, Outcome, PastJob, Record, Statistics,
-};
+use super::record::{AuditEntry, Decision, Learned, Outcome, PastJob, Record, Statistics};
 
 /// The columns of a job before those of its usage record.
 const JOB: [&str; 14] = [
@@ -47,22 +45,6 @@ pub(super) fn write(transaction: &Transaction<'_>, record: &Record) -> rusqlite:
             "INSERT OR REPLACE INTO learned (connector, state, updated_unix_ms) VALUES (?, ?, ?)",
             params![learned.connector, learned.state, time(learned.updated_unix_ms)],
         ),
-        Record::LeaseOpened(lease) => run(
-            transaction,
-            "INSERT OR REPLACE INTO leases (lease, connector, uid, pid, began_unix_ms, state)
-             VALUES (?, ?, ?, ?, ?, ?)",
-            params![
-                Whole(lease.lease),
-                lease.connector,
-                lease.uid,
-                lease.pid,
-                time(lease.began_unix_ms),
-                lease.state
-            ],
-        ),
-        Record::LeaseClosed(lease) => {
-            run(transaction, "DELETE FROM leases WHERE lease = ?", params![Whole(*lease)])
-        }
         Record::Decision(decision) => run(
             transaction,
             "INSERT INTO decisions (unix_ms, connector, decision, facts) VALUES (?, ?, ?, ?)",
@@ -178,7 +160,6 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<Recovered> {
     Ok(Recovered {
         statistics: all(connection, "connector_statistics ORDER BY connector", statistics)?,
         learned: all(connection, "learned ORDER BY connector", learned)?,
-        leases: all(connection, "leases ORDER BY lease", open_lease)?,
     })
 }
 
@@ -218,17 +199,6 @@ fn learned(row: &Row<'_>) -> rusqlite::Result<Learned> {
         connector: row.get("connector")?,
         state: row.get("state")?,
         updated_unix_ms: unsigned(row, "updated_unix_ms")?,
-    })
-}
-
-fn open_lease(row: &Row<'_>) -> rusqlite::Result<OpenLease> {
-    Ok(OpenLease {
-        lease: row.get::<_, Whole>("lease")?.0,
-        connector: row.get("connector")?,
-        uid: row.get("uid")?,
-        pid: row.get("pid")?,
-        began_unix_ms: unsigned(row, "began_unix_ms")?,
-        state: row.get("state")?,
     })
 }
 

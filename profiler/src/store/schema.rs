@@ -5,7 +5,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::columns::FIGURES;
 
 /// What each version adds to the one before; version 1 first. Never changed once it was released.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+];
 
 /// Why the shape of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +91,7 @@ mod tests {
         migrate(&mut connection).unwrap();
         let version: u32 =
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 2);
+        assert_eq!(version, 3);
         let job: (i64, Option<i64>, String) = connection
             .query_row(
                 "SELECT cpu_ns, net_rx_bytes, began FROM jobs JOIN recent_jobs USING (lease)",

@@ -176,30 +176,14 @@ fn what_was_known_is_known_again_after_a_restart() {
         state: state.to_owned(),
         updated_unix_ms: 7,
     };
-    let lease = |lease| OpenLease {
-        lease,
-        connector: "imap".to_owned(),
-        uid: 1,
-        pid: 2,
-        began_unix_ms: 3,
-        state: "{}".to_owned(),
-    };
     for round in 1..=3 {
         store.statistics(statistics(round));
         store.learned(learned(&format!("{{\"round\":{round}}}")));
     }
-    store.lease_opened(lease(1));
-    store.lease_opened(lease(2));
-    assert!(store.flush(LONG));
-    store.lease_closed(1);
-    store.lease_opened(lease(3));
-    store.lease_opened(lease(u64::MAX));
-    store.lease_closed(3);
     drop(store);
     let (_store, recovered) = start(folder.path());
     assert_eq!(recovered.statistics, [statistics(3)]);
     assert_eq!(recovered.learned, [learned("{\"round\":3}")]);
-    assert_eq!(recovered.leases, [lease(2), lease(u64::MAX)]);
 }
 
 #[test]

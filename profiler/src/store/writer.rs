@@ -235,18 +235,15 @@ fn write(database: &mut Database, batch: &[Record], shared: &Shared) -> rusqlite
     Ok(())
 }
 
-/// Leaves out what a later record of the same batch makes void. Most jobs are short: their lease
-/// need never be written.
+/// Leaves out what a later record of the same batch makes void.
 fn coalesce(batch: &mut Vec<Record>) {
-    let (mut later, mut closed) = (HashSet::new(), HashSet::new());
+    let mut later = HashSet::new();
     let mut kept: Vec<bool> = batch
         .iter()
         .rev()
         .map(|record| match record {
             Record::Statistics(it) => later.insert(("statistics", it.connector.clone())),
             Record::Learned(it) => later.insert(("learned", it.connector.clone())),
-            Record::LeaseClosed(lease) => closed.insert(*lease),
-            Record::LeaseOpened(it) => !closed.contains(&it.lease),
             Record::Job(_) | Record::Decision(_) | Record::Audit(_) => true,
         })
         .collect();
