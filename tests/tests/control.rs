@@ -130,7 +130,7 @@ fn a_connector_whose_profile_is_wrong_gets_the_slots_that_its_jobs_have_room_for
     let at = lines.len() / 3;
     let time = "\"cpu\":{\"secs\":0,";
     let is_look = |line: &&str| line.contains("\"sample\"") && line.contains(time);
-    let at = at + lines[at..].iter().position(|line| is_look(line)).expect("a look at a job");
+    let at = at + lines[at..].iter().position(is_look).expect("a look at a job");
     let changed = lines[at].replacen(time, "\"cpu\":{\"secs\":1,", 1);
     lines[at] = &changed;
     let other = agent.folder().join("other.jsonl");
