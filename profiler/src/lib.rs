@@ -7,6 +7,7 @@
 //! These and `model` are pure: they know no clock, file or socket.
 
 pub mod agent;
+mod background;
 pub mod cli;
 pub mod config;
 pub mod control;

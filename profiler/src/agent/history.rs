@@ -57,15 +57,7 @@ impl History {
 impl State {
     /// Takes in the jobs that ended since the last call.
     pub(super) fn take_in_ended(&mut self) {
-        let percent = |share: f64| (!self.host.interval.is_zero()).then_some(100.0 * share);
-        let host = (percent(self.host.cpu_share()), percent(self.host.memory_share()));
-        for job in self.ended.drain(..) {
-            let connector = job.job.connector;
-            if let Some(store) = &self.history.store {
-                store.job_ended(past(job, self.connectors.name(connector).to_owned(), host));
-                self.history.touched.insert(connector);
-            }
-        }
+        while self.take_in_some() {}
         let now = Self::now();
         if now.since(self.history.kept_at) >= KEEP_LEARNED {
             self.history.kept_at = now;
@@ -73,6 +65,21 @@ impl State {
                 self.keep_learned(connector);
             }
         }
+    }
+
+    /// Takes in some of them, in less time than a call should wait; whether there are more.
+    pub(super) fn take_in_some(&mut self) -> bool {
+        const AT_ONCE: usize = 32;
+        let percent = |share: f64| (!self.host.interval.is_zero()).then_some(100.0 * share);
+        let host = (percent(self.host.cpu_share()), percent(self.host.memory_share()));
+        for job in self.ended.drain(..AT_ONCE.min(self.ended.len())) {
+            let connector = job.job.connector;
+            if let Some(store) = &self.history.store {
+                store.job_ended(past(job, self.connectors.name(connector).to_owned(), host));
+                self.history.touched.insert(connector);
+            }
+        }
+        !self.ended.is_empty()
     }
 
     /// Keeps what was learned of all connectors, jobs that still run included.

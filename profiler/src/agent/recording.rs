@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use crate::background;
 use crate::control::{Begin, Core, Entry};
 
 /// Entries that are handed over at once.
@@ -51,8 +52,7 @@ impl Recording {
         let missing = Arc::new(AtomicU64::new(0));
         let (full, lost) = (Arc::clone(&is_full), Arc::clone(&missing));
         let writer = Writer { settings, is_full: full, missing: lost, file: None, written: 0 };
-        let thread = std::thread::Builder::new().name("decisions".to_owned());
-        let writer = thread.spawn(move || writer.run(&batches))?;
+        let writer = background::spawn("decisions", move || writer.run(&batches))?;
         Ok(Self {
             batch: Vec::with_capacity(BATCH),
             queue: Some(queue),

@@ -132,6 +132,7 @@ async fn serve(
     spawn_local(watch_ends(Rc::clone(&shared), ended));
     spawn_local(look(Rc::clone(&shared), Rc::clone(&server), telemetry));
     spawn_local(keep_time(Rc::clone(&shared)));
+    spawn_local(keep_history(Rc::clone(&shared)));
     spawn_local(say_alive());
     ready(&Listening {
         worker: worker_path.clone(),
@@ -219,6 +220,21 @@ async fn watch_ends(shared: Rc<Shared>, ended: OwnedFd) {
     while let Ok(mut ready) = ended.readable().await {
         ready.clear_ready();
         shared.state.borrow_mut().tasks_ended();
+    }
+}
+
+/// Hands jobs that ended over to the history, a few at a time between calls: thousands at once would
+/// hold every worker up.
+async fn keep_history(shared: Rc<Shared>) {
+    /// Behind the answers of the calls that end jobs.
+    const DELAY: Duration = Duration::from_millis(20);
+    let somebody_ended = Rc::clone(&shared.state.borrow().somebody_ended);
+    loop {
+        somebody_ended.notified().await;
+        tokio::time::sleep(DELAY).await;
+        while shared.state.borrow_mut().take_in_some() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that the agent knows, and what follows when something happens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -73,7 +73,9 @@ pub(super) struct State {
     /// What the agent itself costs.
     pub(super) own: wire::OwnCost,
     /// Jobs that ended and are not in the history yet.
-    pub(super) ended: Vec<Ended>,
+    pub(super) ended: VecDeque<Ended>,
+    /// Told whenever one more ended.
+    pub(super) somebody_ended: Rc<Notify>,
     pub(super) history: History,
     pub(super) config: Config,
     /// What jobs did that ended since the last look.
@@ -110,7 +112,8 @@ impl State {
             providers: Names::default(),
             watchers: Vec::new(),
             own: wire::OwnCost::default(),
-            ended: Vec::new(),
+            ended: VecDeque::new(),
+            somebody_ended: Rc::default(),
             history,
             config,
             somebody_waits: Rc::default(),
@@ -332,7 +335,8 @@ impl State {
             self.ended_samples.push(sample);
         }
         let finished = job.finished(&usage, held.and_then(|(_, source)| source));
-        self.ended.push(Ended { job, usage: usage.clone(), outcome });
+        self.ended.push_back(Ended { job, usage: usage.clone(), outcome });
+        self.somebody_ended.notify_one();
         self.tell(Event::Release { lease, finished: Some(finished) });
         Some(usage)
     }

@@ -33,6 +33,7 @@ pub use record::{AuditEntry, Decision, Learned, Outcome, PastJob, Statistics};
 pub use retention::Retention;
 pub use rows::Loss;
 
+use crate::background;
 use database::Database;
 use record::Record;
 use writer::Writer;
@@ -99,7 +100,7 @@ impl Store {
         let (database, recovered) = open(&shared);
         let writer = Writer::new(Arc::clone(&shared), database);
         let run = move || writer.run(&records);
-        let thread = std::thread::Builder::new().name("history".to_owned()).spawn(run)?;
+        let thread = background::spawn("history", run)?;
         Ok((Self { queue, shared, writer: Some(thread) }, recovered))
     }
 
