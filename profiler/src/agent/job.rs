@@ -271,7 +271,7 @@ impl Job {
         attribution.forget_lease(self.job);
         attribution.end_job(self.job);
         match ended {
-            Some((usage, sample)) => (usage, Some(sample)),
+            Some(ended) => ended,
             None => (Usage::unknown(crate::model::Source::Ebpf), None),
         }
     }

@@ -251,8 +251,7 @@ async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>, mut telemetry: Tele
         note_own_cost(&mut state, &mut own);
         match telemetry.read() {
             Ok(sample) if state.config.monitoring.enabled => state.look(sample),
-            // Nobody wants to know: limits stay as they are, and jobs go into the history.
-            Ok(_) => state.take_in_ended(),
+            Ok(_) => state.look_away(),
             Err(error) => tracing::warn!(%error, "cannot read the host's figures"),
         }
         if said.elapsed() >= state.config.intervals.summary {

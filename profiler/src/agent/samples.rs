@@ -51,7 +51,8 @@ pub(super) fn spent(snapshot: &JobSnapshot, live: &[LiveTask]) -> Spent {
 }
 
 impl Job {
-    /// What it did since the last look, and from now on this is the last look.
+    /// What it did since the last look, and from now on this is the last look. Nothing if figures went
+    /// back: then a task is missing that ended while they were read, and the next look has it all.
     pub(super) fn sample(
         &mut self,
         now: Moment,
@@ -59,45 +60,48 @@ impl Job {
         held: &Held,
         threads: u64,
         known: &Known,
-    ) -> JobSample {
+    ) -> Option<JobSample> {
         let Seen { at, spent: before } = self.seen;
         let interval = now.since(at);
-        let counters = spent.counters.since(&before.counters);
-        let observed = spent.observed.since(&before.observed);
+        let cpu_ns = spent.counters.cpu_ns.checked_sub(before.counters.cpu_ns)?;
+        let life_ns = spent.life_ns.checked_sub(before.life_ns)?;
         if !interval.is_zero() {
-            let cores = counters.cpu_ns as f64 / interval.as_nanos() as f64;
+            let cores = cpu_ns as f64 / interval.as_nanos() as f64;
             self.cpu_cores = Some(cores);
             self.cpu_cores_peak = Some(self.cpu_cores_peak.map_or(cores, |peak| peak.max(cores)));
         }
         self.seen = Seen { at: now, spent: *spent };
-        let time = Duration::from_nanos;
+        // Who is to blame for a wait is settled when it ends, and may be another than it seemed.
+        let grown = |figure: fn(&Spent) -> u64| figure(spent).saturating_sub(figure(&before));
+        let time = |figure| Duration::from_nanos(grown(figure));
         let run_queue = RunQueue {
-            total: time(counters.run_queue_ns),
-            managed: time(observed.run_queue_managed_ns),
-            own: time(observed.run_queue_self_ns),
-            throttled: time(observed.run_queue_throttled_ns),
+            total: time(|spent| spent.counters.run_queue_ns),
+            managed: time(|spent| spent.observed.run_queue_managed_ns),
+            own: time(|spent| spent.observed.run_queue_self_ns),
+            throttled: time(|spent| spent.observed.run_queue_throttled_ns),
         };
-        let both = |one: u64, other: u64| one.saturating_add(other);
-        let device = both(observed.device_read_bytes, observed.device_write_bytes);
-        let net = both(observed.net_rx_bytes, observed.net_tx_bytes);
+        let device = grown(|spent| spent.observed.device_read_bytes)
+            .saturating_add(grown(|spent| spent.observed.device_write_bytes));
+        let net = grown(|spent| spent.observed.net_rx_bytes)
+            .saturating_add(grown(|spent| spent.observed.net_tx_bytes));
         // Threads of one process share its memory: there is no part that is this job's.
         let page =
             known.memory_page_bytes.filter(|_| !matches!(self.members, Members::Thread { .. }));
         let bytes = |pages: u64| page.map(|page| Bytes(pages.saturating_mul(page)));
-        JobSample {
+        Some(JobSample {
             lease: self.lease,
             connector: self.connector,
             interval,
-            cpu: time(counters.cpu_ns),
-            life: time(spent.life_ns.saturating_sub(before.life_ns)),
+            cpu: Duration::from_nanos(cpu_ns),
+            life: Duration::from_nanos(life_ns),
             run_queue: known.run_queue.then_some(run_queue),
-            block_wait: known.block_wait.then(|| time(observed.block_wait_ns)),
+            block_wait: known.block_wait.then(|| time(|spent| spent.observed.block_wait_ns)),
             device_bytes: known.block.then_some(device),
             net_bytes: known.net.then_some(net),
             memory: bytes(held.pages),
             memory_peak: bytes(held.peak_pages),
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
-        }
+        })
     }
 
     /// What it was in all.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use profiler_client::protocol::{self as wire, Bounded, WorkerError};
-use profiler_common::JobRef;
+use profiler_common::{JobRef, Spent};
 use tokio::sync::Notify;
 
 use super::connectors::Connectors;
@@ -19,7 +19,7 @@ use super::workers::Workers;
 use crate::config::Config;
 use crate::control::{Effect, Event};
 use crate::ipc::Latest;
-use crate::kernel::{Attribution, LiveTask, TagError, monotonic_ns};
+use crate::kernel::{Attribution, TagError, monotonic_ns};
 use crate::lease::{self, Grant, LeaseState, Ledger};
 use crate::model::{
     ConnectorId, HostSample, LeaseId, Level, Moment, Owner, PermitId, Ticket, Usage,
@@ -409,9 +409,9 @@ impl State {
     pub(super) fn look(&mut self, host: HostSample) {
         let snapshot = self.attribution.snapshot();
         let known = self.attribution.known();
-        let mut live: HashMap<u64, Vec<LiveTask>> = HashMap::new();
-        for task in snapshot.tasks {
-            live.entry(task.job.0).or_default().push(task);
+        let mut live: HashMap<u64, Spent> = HashMap::new();
+        for task in &snapshot.tasks {
+            live.entry(task.job.0).or_default().add(&task.spent);
         }
         let now = Moment(snapshot.taken_ns);
         let mut samples = self.ended_samples.take(self.jobs.len());
@@ -421,14 +421,25 @@ impl State {
             let Some(job) = self.jobs.get_mut(&lease).filter(|job| job.job == figures.job) else {
                 continue;
             };
-            let live = live.remove(&figures.job.0).unwrap_or_default();
-            let spent = spent(figures, &live);
-            samples.push(job.sample(now, &spent, &figures.held, figures.tasks_live, &known));
+            let mut spent = figures.ended;
+            live.get(&figures.job.0).into_iter().for_each(|live| spent.add(live));
+            samples.extend(job.sample(now, &spent, &figures.held, figures.tasks_live, &known));
         }
         self.host.clone_from(&host);
         // In an order of their own, whatever slots the jobs have.
         samples.sort_by_key(|sample| sample.lease);
         self.tell(Event::Sample { host, jobs: samples });
+        self.tidy_up();
+    }
+
+    /// Where nobody wants to know what the host and its jobs do, limits stay as they are.
+    pub(super) fn look_away(&mut self) {
+        self.ended_samples = EndedSamples::default();
+        self.tidy_up();
+    }
+
+    /// What is to be done now and then.
+    fn tidy_up(&mut self) {
         self.control.hand_over();
         self.workers.sweep(&self.attribution);
         self.take_in_ended();
