@@ -21,9 +21,6 @@ pub(super) struct Connector {
     pub(super) level: Backpressure,
     /// What its jobs did since the last plan.
     pub(super) work: Work,
-    /// Shares of that which were waits for a block device and bytes of the network.
-    pub(super) block_wait: f64,
-    pub(super) network: f64,
     /// Memory of its running jobs at the last look, and how many those are.
     pub(super) held: (f64, u32),
     pub(super) limit: u32,
@@ -48,8 +45,6 @@ impl Connector {
             knee: Knee::default(),
             level: Backpressure::default(),
             work: Work::default(),
-            block_wait: 0.0,
-            network: 0.0,
             held: (0.0, 0),
             limit,
             constraint: Constraint::Cap,
@@ -100,7 +95,7 @@ impl Connector {
         if !self.profile.adaptive_concurrency || self.is_cold(settings) {
             bound(f64::from(self.first()), Constraint::Cap);
         } else if let Some(knee) = self.knee.jobs() {
-            bound(knee, self.knee_of());
+            bound(knee, self.knee.of());
         }
         if self.profile.gpu {
             bound(f64::from(gpus), Constraint::Gpu);
@@ -123,15 +118,6 @@ impl Connector {
 
     pub(super) fn is_cold(&self, settings: &Settings) -> bool {
         self.demand.seen() < settings.cold_job_seconds
-    }
-
-    /// What a knee is of: a disk where jobs wait for one, else something behind the network.
-    pub(super) fn knee_of(&self) -> Constraint {
-        if self.block_wait > 0.5 * self.demand.idle() && self.network <= 0.5 {
-            Constraint::Disk
-        } else {
-            Constraint::Network
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Decision, Effect, Reasons};
 use super::knee::Seen;
 use super::plan::{Capacity, Claim, Share, fill, whole};
-use super::trim::Waiting;
+use super::trim::{Waiting, expected_share};
 use crate::learn::{Expected, Work};
 use crate::model::{Bytes, ConnectorId, Constraint, HostSample, JobSample, Moment};
 
@@ -20,8 +20,8 @@ impl Core {
         let usable = seconds > 0.0 && host.interval <= self.settings.longest_interval;
         if usable {
             self.learn_cpu(&host, jobs, seconds);
-        } else if !(is_first && host.interval.is_zero()) {
-            // The first look ends no interval.
+        } else if !(is_first && seconds <= 0.0) {
+            // The first look has nothing to look back at: it tells what there is.
             self.corrections.odd_intervals += 1;
         }
         let managed = self.learn_memory(now, jobs);
@@ -49,10 +49,10 @@ impl Core {
     }
 
     fn learn_cpu(&mut self, host: &HostSample, jobs: &[JobSample], seconds: f64) {
-        let mut ticks = vec![(Work::default(), 0.0, 0.0); self.connectors.len()];
+        let mut ticks = vec![Work::default(); self.connectors.len()];
         let mut managed = 0.0;
         for job in jobs {
-            let Some((work, block_wait, network)) = ticks.get_mut(job.connector.index()) else {
+            let Some(work) = ticks.get_mut(job.connector.index()) else {
                 self.corrections.unknown_jobs += 1;
                 continue;
             };
@@ -64,22 +64,14 @@ impl Core {
             }
             work.add(job);
             managed += job.cpu.as_secs_f64();
-            *block_wait += job.block_wait.unwrap_or_default().as_secs_f64();
-            *network += job.net_bytes.unwrap_or(0) as f64;
         }
-        for (connector, (tick, block_wait, network)) in self.connectors.iter_mut().zip(ticks) {
+        for (connector, tick) in self.connectors.iter_mut().zip(ticks) {
             if tick.jobs <= 0.0 {
                 continue;
             }
             connector.demand.learn(&self.settings.demand, &tick, tick.jobs / seconds);
             connector.work.fade_and_add(1.0, &tick);
             self.work.fade_and_add(1.0, &tick);
-            let part = (tick.jobs / 20.0).min(0.5);
-            let mean = |mean: &mut f64, now: f64| *mean += part * (now - *mean);
-            mean(&mut connector.block_wait, (block_wait / tick.life).clamp(0.0, 1.0));
-            if tick.bytes > 0.0 {
-                mean(&mut connector.network, (network / tick.bytes).clamp(0.0, 1.0));
-            }
         }
         let busy = host.busy.as_secs_f64();
         self.busy += busy;
@@ -158,18 +150,21 @@ impl Core {
     fn learn_from_second(&mut self, now: Moment, seconds: f64) {
         let work = std::mem::take(&mut self.work);
         let used = std::mem::take(&mut self.busy) / (seconds * self.host.cores.max(0.1));
-        let (mut binds, mut drained) = (false, true);
+        let (mut binds, mut drained, mut variance) = (false, true, 0.0);
         for (index, connector) in self.connectors.iter_mut().enumerate() {
             let Ok(state) = self.ledger.state(id(index)) else { continue };
             binds |= connector.constraint == Constraint::Cpu
                 && state.waiting > 0
                 && state.in_use >= state.limit;
             drained &= state.in_use <= state.limit;
+            variance += f64::from(state.in_use) * connector.demand.variance();
             let seen = Seen {
                 now,
                 seconds,
                 wanted: state.waiting > 0,
+                in_use: state.in_use,
                 limit: state.limit,
+                used,
                 allowed: connector.reasons.jobs,
                 first: f64::from(connector.first()),
                 job_seconds: connector.statistics.duration_seconds.get(),
@@ -178,7 +173,10 @@ impl Core {
             let idle = connector.demand.idle();
             connector.knee.update(&self.settings.knee, &done, idle, &seen);
         }
-        let waiting = Waiting { run: work.cpu, wait: work.wait_for_others, used, binds, drained };
+        let free = (self.host.cores - self.external.unwrap_or(0.0)).max(0.0);
+        let expected = expected_share(free, variance.sqrt(), self.settings.overfill);
+        let (run, wait) = (work.cpu, work.wait_for_others);
+        let waiting = Waiting { run, wait, used, expected, binds, drained };
         self.trim.update(&self.settings.trim, &waiting, seconds);
     }
 

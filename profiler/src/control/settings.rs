@@ -18,9 +18,8 @@ pub struct Settings {
     pub plan_every: Duration,
     /// A sample of a longer interval than this says nothing of now. 30 s.
     pub longest_interval: Duration,
-    /// How far the CPU is filled beyond the mean demand, in deviations of the demand of all jobs.
-    /// 0.75: where jobs come and go independently, so much more keeps the CPUs busy in the
-    /// valleys.
+    /// How far the CPU is filled beyond the mean demand, in deviations of the demand of all jobs. 1:
+    /// where jobs come and go independently, so much more keeps the CPUs busy in the valleys.
     pub overfill: f64,
     /// Time over which external load is averaged. 1 s: it is exact, so only its own noise counts.
     pub external_average: Duration,
@@ -69,12 +68,14 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimSettings {
-    /// Share of runnable time that is to be spent waiting for a CPU, while CPUs are full. 0.15: less
-    /// leaves CPUs idle wherever demand comes in bursts; a thread that waits so much is not slowed
-    /// by a sixth.
-    pub wait_share: f64,
-    /// ... while CPUs idle at times, so that more jobs do more. 0.25.
-    pub wait_share_idle: f64,
+    /// The least share of runnable time that is to be spent waiting for a CPU, where demand is even.
+    /// 0.08: limits are whole numbers.
+    pub least_wait_share: f64,
+    /// The most. 0.6: that is one core and jobs that hardly use it.
+    pub most_wait_share: f64,
+    /// How many times the share may be as high as it should while CPUs idle at times: more jobs do
+    /// more then. 1.7.
+    pub idle_factor: f64,
     /// Seconds over which that share is averaged. 4: bursts of jobs that began together are not
     /// a state of the host.
     pub average_seconds: f64,
@@ -94,7 +95,7 @@ impl Default for Settings {
         Self {
             plan_every: Duration::from_secs(1),
             longest_interval: Duration::from_secs(30),
-            overfill: 0.75,
+            overfill: 1.0,
             external_average: Duration::from_secs(1),
             cold_job_seconds: 4.0,
             most_slots: 4096,
@@ -120,8 +121,9 @@ impl Default for Settings {
 impl Default for TrimSettings {
     fn default() -> Self {
         Self {
-            wait_share: 0.15,
-            wait_share_idle: 0.25,
+            least_wait_share: 0.08,
+            most_wait_share: 0.6,
+            idle_factor: 1.7,
             average_seconds: 4.0,
             full: 0.97,
             gain: 0.1,

@@ -6,6 +6,12 @@
 //! The share follows the factor within a few seconds, and rises by about 1 per unit of
 //! `ln(factor)` where CPUs are full, so the loop gain is 0.1 per second; an average over 4 s and a
 //! delay of 4 s more leave a margin: `0.1 * 8 = 0.8 < pi / 2`.
+//!
+//! How much waiting there should be follows from how unevenly jobs want CPU time. Many jobs together
+//! want `N` cores, about normal with deviation `s`; filled to `C + z s`, the share of runnable time
+//! that is waiting is `E[(N - C)+] / E[N] = s (phi(z) + z Phi(z)) / (C + z s)`. That is a sixth on 16
+//! cores and a half on one (the square-root rule of staffing: Halfin and Whitt, "Heavy-traffic limits
+//! for queues with many exponential servers", 1981).
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +34,8 @@ pub struct Waiting {
     pub wait: f64,
     /// Use of the CPUs, from 0 to 1.
     pub used: f64,
+    /// The share of runnable time that waiting should be: [`expected_share`].
+    pub expected: f64,
     /// Whether somebody waits for a slot that CPU time keeps from it.
     pub binds: bool,
     /// Whether no connector has more jobs than its limit.
@@ -55,7 +63,7 @@ impl Trim {
         }
         let (share, used) = self.average(settings, seen.wait / runnable, seen.used, seconds);
         let idle = used < settings.full;
-        let target = if idle { settings.wait_share_idle } else { settings.wait_share };
+        let target = settings.target(seen.expected, idle);
         let error = target - share;
         let allowed = if error > 0.0 { seen.binds && idle } else { seen.drained };
         if allowed {
@@ -84,6 +92,26 @@ impl Trim {
     }
 }
 
+impl TrimSettings {
+    fn target(&self, expected: f64, is_idle: bool) -> f64 {
+        let expected = if expected.is_finite() { expected } else { 0.0 };
+        let target = expected.max(self.least_wait_share);
+        (if is_idle { target * self.idle_factor } else { target }).min(self.most_wait_share)
+    }
+}
+
+/// Share of runnable time that is waiting where `cores` are filled with a mean of as many and
+/// `overfill` deviations, of which one is `deviation` cores.
+#[must_use]
+pub fn expected_share(cores: f64, deviation: f64, overfill: f64) -> f64 {
+    let density = (-0.5 * overfill * overfill).exp() / std::f64::consts::TAU.sqrt();
+    // Within 2e-4 of the normal distribution's (Bowling et al., "A logistic approximation to the
+    // cumulative normal distribution", 2009).
+    let below = 1.0 / (1.0 + (-0.070_56 * overfill.powi(3) - 1.5976 * overfill).exp());
+    let mean = cores + overfill * deviation;
+    if mean > 0.0 { deviation * (density + overfill * below) / mean } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -102,7 +130,14 @@ mod tests {
             late.push_back(trim.factor() * error);
             let fill: f64 = late.pop_front().unwrap();
             let run = fill.min(1.0);
-            let seen = Waiting { run, wait: fill - run, used: run, binds: true, drained: true };
+            let seen = Waiting {
+                run,
+                wait: fill - run,
+                used: run,
+                expected: 0.15,
+                binds: true,
+                drained: true,
+            };
             trim.update(&settings, &seen, 1.0);
             factors.push(trim.factor());
         }
@@ -125,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn the_fewer_the_cores_the_more_is_waited() {
+        // Jobs that compute half of the time, filled to three quarters of a deviation.
+        let share = |cores: f64| expected_share(cores, (2.0 * cores * 0.25).sqrt(), 0.75);
+        assert!((share(16.0) - 0.14).abs() < 0.01, "{}", share(16.0));
+        assert!((share(1.0) - 0.41).abs() < 0.01, "{}", share(1.0));
+        assert_eq!(expected_share(16.0, 0.0, 0.75), 0.0);
+    }
+
+    #[test]
     fn it_rises_only_where_that_could_help() {
         let settings = TrimSettings::default();
         let quiet = Waiting { run: 1.0, used: 0.5, drained: true, ..Waiting::default() };
@@ -134,7 +178,7 @@ mod tests {
             assert_eq!(trim.factor(), 1.0);
         }
         let mut trim = Trim::default();
-        let above = Waiting { run: 1.0, wait: 1.0, used: 1.0, binds: true, drained: false };
+        let above = Waiting { run: 1.0, wait: 1.0, used: 1.0, binds: true, ..Waiting::default() };
         trim.update(&settings, &above, 1.0);
         assert_eq!(trim.factor(), 1.0, "what is above its limit comes down by itself");
     }
@@ -147,7 +191,7 @@ mod tests {
         ) {
             let mut trim = Trim::default();
             for (run, wait, used, both, seconds) in seen {
-                let seen = Waiting { run, wait, used, binds: both, drained: both };
+                let seen = Waiting { run, wait, used, expected: wait, binds: both, drained: both };
                 trim.update(&TrimSettings::default(), &seen, seconds);
                 prop_assert!((0.49..1.61).contains(&trim.factor()));
             }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::JobSample;
+use super::Work;
 
 /// How demand is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,97 +47,6 @@ impl Default for DemandSettings {
             short: 0.1,
             change_errors: 3.0,
             change_least: 0.25,
-        }
-    }
-}
-
-/// Sums over samples of jobs, for one tick or with a fading past.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Work {
-    /// Job-seconds.
-    pub jobs: f64,
-    /// Uncontended job-seconds: those in which no thread waited for a CPU.
-    pub free: f64,
-    /// CPU seconds.
-    pub cpu: f64,
-    /// Thread-seconds.
-    pub life: f64,
-    /// Thread-seconds spent waiting for a CPU.
-    pub wait: f64,
-    /// ... that another job or something outside held: neither an own thread nor a quota.
-    pub wait_for_others: f64,
-    /// Bytes from and to devices and other hosts.
-    pub bytes: f64,
-    /// Sum of `free * cores^2`.
-    pub cpu_squares: f64,
-    /// Sum of `bytes^2 / free`.
-    pub byte_squares: f64,
-}
-
-impl Work {
-    /// Adds a job's sample. Figures that contradict each other count as far as they can be true.
-    pub fn add(&mut self, sample: &JobSample) {
-        let seconds = sample.interval.as_secs_f64();
-        // A job without threads did nothing in that time, and one that says nothing of their lives
-        // had one thread.
-        let life = if sample.life.is_zero() { seconds } else { sample.life.as_secs_f64() };
-        if seconds <= 0.0 {
-            return;
-        }
-        let queue = sample.run_queue.unwrap_or_default();
-        let wait = queue.total.as_secs_f64().min(life);
-        let cpu = sample.cpu.as_secs_f64().min(life * 1.05);
-        let own = (queue.own + queue.throttled).as_secs_f64();
-        // What ran was not waiting: bounds a rounding of the parts.
-        let free = (seconds * (1.0 - wait / life)).max(seconds * (cpu / life).min(1.0)).max(1e-9);
-        let cores = cpu / free;
-        let bytes = sample.device_bytes.unwrap_or(0).saturating_add(sample.net_bytes.unwrap_or(0));
-        let bytes = bytes as f64;
-        self.jobs += seconds;
-        self.free += free;
-        self.cpu += cpu;
-        self.life += life;
-        self.wait += wait;
-        self.wait_for_others += (wait - own).max(0.0);
-        self.bytes += bytes;
-        self.cpu_squares += free * cores * cores;
-        self.byte_squares += bytes * bytes / free;
-    }
-
-    /// Adds another sum, after this one faded to a part of itself.
-    pub fn fade_and_add(&mut self, part: f64, other: &Self) {
-        let fade = |mine: &mut f64, its: f64| *mine = *mine * part + its;
-        fade(&mut self.jobs, other.jobs);
-        fade(&mut self.free, other.free);
-        fade(&mut self.cpu, other.cpu);
-        fade(&mut self.life, other.life);
-        fade(&mut self.wait, other.wait);
-        fade(&mut self.wait_for_others, other.wait_for_others);
-        fade(&mut self.bytes, other.bytes);
-        fade(&mut self.cpu_squares, other.cpu_squares);
-        fade(&mut self.byte_squares, other.byte_squares);
-    }
-
-    /// Cores that a job keeps busy, uncontended.
-    #[must_use]
-    pub fn cores(&self) -> Option<f64> {
-        (self.free > 0.0).then(|| self.cpu / self.free)
-    }
-
-    /// Variance of the cores that one job keeps busy, over jobs and time.
-    #[must_use]
-    pub fn variance(&self) -> f64 {
-        let cores = self.cores().unwrap_or(0.0);
-        if self.free > 0.0 { (self.cpu_squares / self.free - cores * cores).max(0.0) } else { 0.0 }
-    }
-
-    /// Share of its life that a thread neither runs nor waits for a CPU.
-    #[must_use]
-    pub fn idle(&self) -> f64 {
-        if self.life > 0.0 {
-            ((self.life - self.cpu - self.wait) / self.life).clamp(0.0, 1.0)
-        } else {
-            0.0
         }
     }
 }
@@ -244,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::RunQueue;
+    use crate::model::{JobSample, RunQueue};
 
     fn sample(cpu: f64, wait: f64, life: f64) -> JobSample {
         JobSample {

@@ -7,8 +7,10 @@ pub mod demand;
 pub mod memory;
 pub mod quantile;
 pub mod statistics;
+pub mod work;
 
-pub use demand::{Demand, DemandSettings, Work};
+pub use demand::{Demand, DemandSettings};
 pub use memory::{Expected, Growth, MemorySettings, Peaks};
 pub use quantile::Sketch;
 pub use statistics::{ConnectorStatistics, Mean};
+pub use work::{Transfer, Work};

@@ -3,8 +3,9 @@
 //!
 //! "Too many requests" closes it for as long as it says, or for a time that doubles with each
 //! such answer in a row; and lowers the number that may use it at a time. That rises again by one in
-//! each `recovery`, up to one below the number that was too many, and beyond only after `memory`:
-//! each trial costs a pause. Several such answers while it is closed are one: they were under way.
+//! each `recovery`, up to `avoid` of the number that was too many, and beyond only after `memory`:
+//! each trial costs a pause. Several such answers while it is closed are one, and so are those that
+//! come while more use it than may by then: they were under way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct ProviderSettings {
     pub memory: Duration,
     /// Share of those that used it then that may use it after "too many requests".
     pub cut: f64,
+    /// Share of them that is avoided for as long as `memory`.
+    pub avoid: f64,
 }
 
 impl Default for ProviderSettings {
@@ -56,6 +59,8 @@ impl Default for ProviderSettings {
             memory: Duration::from_secs(600),
             // One fewer of many is often enough, and two cuts make 0.7.
             cut: 0.85,
+            // Who uses it is not always asking it: it may bear fewer than were there when it refused.
+            avoid: 0.9,
         }
     }
 }
@@ -76,7 +81,7 @@ pub struct ProviderState {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Lowered {
     to: f64,
-    /// One below what was too many.
+    /// Fewer than what was too many.
     below: f64,
     at: Moment,
     in_a_row: u32,
@@ -173,13 +178,20 @@ impl Provider {
             }
             _ => 0,
         };
-        let used = f64::from(self.in_use.clamp(1, self.cap(now)));
-        let to = (used * self.settings.cut).floor().max(1.0);
+        let cap = self.cap(now);
         let doubled = self.settings.pause.saturating_mul(1 << in_a_row.min(6));
-        let pause = retry_after.unwrap_or(doubled);
-        self.close(now, pause);
-        let below = (used - 1.0).max(to);
-        self.lowered = Some(Lowered { to, below, at: self.closed_until, in_a_row });
+        self.close(now, retry_after.unwrap_or(doubled));
+        let at = self.closed_until;
+        self.lowered = Some(match self.lowered {
+            // Those that were too many have not gone yet: so few were not refused.
+            Some(before) if self.in_use > cap => Lowered { at, in_a_row, ..before },
+            _ => {
+                let used = f64::from(self.in_use.clamp(1, cap));
+                let to = (used * self.settings.cut).floor().max(1.0);
+                let below = (used * self.settings.avoid).floor().min(used - 1.0).max(to);
+                Lowered { to, below, at, in_a_row }
+            }
+        });
     }
 
     fn close(&mut self, now: Moment, pause: Duration) {
@@ -263,6 +275,20 @@ mod tests {
         assert!(provider.has_room(at(5_000)));
         let caps = [5_000, 14_999, 15_000, 35_000, 1_000_000].map(|ms| provider.cap(at(ms)));
         assert_eq!(caps, [8, 8, 9, 9, 10]);
+    }
+
+    #[test]
+    fn those_that_were_too_many_and_are_still_there_lower_it_once() {
+        let settings = ProviderSettings { cap: 100, ..ProviderSettings::default() };
+        let mut provider = Provider::new(at(0), settings);
+        (0..20).for_each(|_| provider.take(at(0)));
+        let refused = [0, 6_000, 12_000];
+        let caps = refused.map(|ms| {
+            provider.throttled(at(ms), Some(Duration::from_secs(5)));
+            provider.cap(at(ms + 5_000))
+        });
+        assert_eq!(caps, [17, 17, 17]);
+        assert_eq!(provider.cap(at(300_000)), 18, "nine tenths of what was too many");
     }
 
     #[test]
