@@ -12,6 +12,8 @@ pub struct Figures {
     pub limits: Vec<Vec<u32>>,
     /// Slots in use at each tick.
     pub in_use: Vec<Vec<u32>>,
+    /// Requests that wait at each tick.
+    pub waiting: Vec<Vec<u32>>,
     /// How long it was.
     pub overcommitted_seconds: f64,
     /// Jobs that were killed for want of memory.
@@ -73,6 +75,16 @@ impl Figures {
     #[must_use]
     pub fn overcommits(&self) -> u32 {
         self.phases.iter().map(|phase| phase.overcommits).sum()
+    }
+
+    /// How many of a connector might run at a tick: its limit, or, where somebody waits although
+    /// that is not reached, those that run. Then it is not the limit that holds them back, but
+    /// memory or a provider.
+    #[must_use]
+    pub fn allowed(&self, tick: usize, connector: usize) -> u32 {
+        let at = |rows: &[Vec<u32>]| rows.get(tick).and_then(|row| row.get(connector)).copied();
+        let (limit, in_use) = (at(&self.limits).unwrap_or(1), at(&self.in_use).unwrap_or(0));
+        if at(&self.waiting).unwrap_or(0) > 0 { limit.min(in_use) } else { limit }
     }
 
     /// Useful work of a connector in all phases.

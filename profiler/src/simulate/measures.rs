@@ -46,7 +46,7 @@ pub struct PhaseMeasures {
     pub goodput: f64,
     /// By connector.
     pub connectors: Vec<f64>,
-    /// After how many seconds the limits stayed close to where they ended.
+    /// After how many seconds as many might run as in the end, or about so; the worst connector's.
     pub settling_seconds: f64,
     /// The most jobs that ran, over the oracle's limit, once there were not more than that.
     pub overshoot: f64,
@@ -54,7 +54,7 @@ pub struct PhaseMeasures {
     pub oscillation: f64,
 }
 
-/// A limit is close to its final one within this part of it, or within one.
+/// A number of jobs is close to the final one within this part of it, or within one.
 const CLOSE: f64 = 0.15;
 /// It stays there if it is there in this part of the ticks ...
 const STAYS: f64 = 0.9;
@@ -137,6 +137,9 @@ fn phases(plant: &Plant, figures: &Figures, oracle: &Oracle, best: &Figures) -> 
         let limits = |connector: usize| -> Vec<f64> {
             rows.iter().map(|row| f64::from(figures.limits[*row][connector])).collect()
         };
+        let allowed = |connector: usize| -> Vec<f64> {
+            rows.iter().map(|row| f64::from(figures.allowed(*row, connector))).collect()
+        };
         let in_use = |connector: usize| -> Vec<f64> {
             rows.iter().map(|row| f64::from(figures.in_use[*row][connector])).collect()
         };
@@ -146,7 +149,7 @@ fn phases(plant: &Plant, figures: &Figures, oracle: &Oracle, best: &Figures) -> 
             name: (*name).to_owned(),
             goodput: weighted_mean(plant, &connectors),
             connectors,
-            settling_seconds: each().map(|c| settling(&limits(c))).fold(0.0, f64::max),
+            settling_seconds: each().map(|c| settling(&allowed(c))).fold(0.0, f64::max),
             overshoot: each().map(|c| overshoot(&in_use(c), target(c))).fold(0.0, f64::max),
             oscillation: each().map(|c| oscillation(&limits(c))).fold(0.0, f64::max),
         });
@@ -194,7 +197,9 @@ fn oscillation(limits: &[f64]) -> f64 {
     if mean > 0.0 { deviation / mean } else { 0.0 }
 }
 
-/// Seconds until the limit is close to the mean of its last third and stays there.
+/// Seconds until a number of jobs is close to the mean of its last third and stays there: settling time
+/// as control theory has it, with a band that holds the noise of whole numbers and of trials. It is
+/// that of [`Figures::allowed`], since a limit that nobody reaches says nothing.
 fn settling(limits: &[f64]) -> f64 {
     let (mean, _) = last_third(limits);
     let is_close = |limit: &f64| (limit - mean).abs() <= (CLOSE * mean).max(1.0);
@@ -232,6 +237,17 @@ mod tests {
             (0..400).map(|tick| if tick % 80 < 40 { 4.0 } else { 16.0 }).collect();
         assert_eq!(settling(&swings), 100.0);
         assert!(oscillation(&swings) > 0.5 && oscillation(&limits) < 1e-9);
+    }
+
+    #[test]
+    fn where_memory_holds_jobs_back_it_is_not_the_limit_that_settles() {
+        let figures = Figures {
+            limits: vec![vec![32], vec![64], vec![64]],
+            in_use: vec![vec![9], vec![9], vec![64]],
+            waiting: vec![vec![5], vec![0], vec![7]],
+            ..Figures::default()
+        };
+        assert_eq!([0, 1, 2, 3].map(|tick| figures.allowed(tick, 0)), [9, 64, 64, 1]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::agent::{grants, undeclared};
 use super::{Agent, Observation};
 use crate::control::{Core, Effect, Event, Outcome, Settings};
 use crate::lease::{self, Grant, Lease, Ledger, Request};
-use crate::model::{Bytes, FinishedJob, LeaseId, Moment, ProviderId, Ticket};
+use crate::model::{Bytes, FinishedJob, HostSample, LeaseId, Moment, ProviderId, Ticket};
 use crate::simulate::plant::{MEBIBYTE, Plant};
 
 /// The core, told what happens on a simulated host.
@@ -31,7 +31,20 @@ impl Ours {
                 numbers.filter_map(|number| u32::try_from(number).ok().map(ProviderId)).collect();
             ours.tell(now, Event::Connector { profile, providers });
         }
+        ours.look_first(plant, now);
         ours
+    }
+
+    /// A look at the host before anybody asks, as on a real one: what memory there is.
+    fn look_first(&mut self, plant: &Plant, now: Moment) {
+        let memory = Bytes::from_f64(plant.host.memory_mb.get() * MEBIBYTE);
+        let host = HostSample {
+            cores: plant.host.cores.float() * plant.host.threads_per_core.float(),
+            memory_total: memory,
+            memory_available: memory,
+            ..HostSample::default()
+        };
+        self.tell(now, Event::Sample { host, jobs: Vec::new() });
     }
 
     fn tell(&mut self, now: Moment, event: Event) -> Option<Outcome> {

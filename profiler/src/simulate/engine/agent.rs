@@ -60,6 +60,7 @@ impl Engine<'_> {
         };
         self.figures.limits.push((0..).take(self.lines.len()).map(limit).collect());
         self.figures.in_use.push(self.lines.iter().map(|line| line.in_use).collect());
+        self.figures.waiting.push(self.lines.iter().map(|line| line.waiting).collect());
     }
 
     fn observe(&mut self) {
