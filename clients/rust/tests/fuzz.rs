@@ -1,4 +1,5 @@
 //! The fuzz targets' bodies, over their corpus and over what is like it.
+#![allow(clippy::expect_used, reason = "a test")]
 
 use std::fs;
 use std::path::Path;

@@ -102,7 +102,8 @@ fn with_speed(transfer: &Transfer) -> Option<(f64, f64, f64)> {
 fn cpu_error(work: &Work) -> f64 {
     // Samples of one job in neighbouring seconds are alike: a quarter of them count.
     let looks = (0.25 * work.free).max(1e-9);
-    work.cores().map_or(f64::INFINITY, |cores| work.variance().sqrt() / cores / looks.sqrt())
+    // As good as infinite, and a number that can be written down.
+    work.cores().map_or(f64::MAX, |cores| work.variance().sqrt() / cores / looks.sqrt())
 }
 
 /// What was seen at a number of jobs.
