@@ -18,6 +18,7 @@ use counts::Counts;
 use report::Report;
 
 mod counts;
+mod python;
 mod report;
 
 /// The options of `cargo xtask test`.
@@ -124,6 +125,9 @@ fn here(built: &build::Built, filter: Option<&str>, report: &mut Report) -> Resu
     report.tests("documentation tests", || stage(&["--doc"], false));
     // One after the other: they measure, and would measure each other.
     report.tests("integration tests, this kernel", || stage(&["--test", "*"], true));
+    if let Some(program) = built.programs.get("profiler") {
+        report.tests("the Python client", || python::run(program, filter));
+    }
     Ok(())
 }
 

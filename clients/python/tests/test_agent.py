@@ -12,7 +12,7 @@ import pytest
 from conftest import Agent
 
 from profiler_client import AgentError, Client, NotGranted, aio
-from profiler_client._blocking import Connection
+from profiler_client._blocking import _Transport
 
 
 def test_a_thread_learns_what_its_job_used(agent: Agent) -> None:
@@ -113,9 +113,9 @@ def test_the_state_is_told_at_once(agent: Agent) -> None:
 def test_a_dropped_connection_is_opened_again(agent: Agent) -> None:
     client = Client(agent.worker)
     client.hint()
-    (idle,) = client._idle
-    assert isinstance(idle, Connection)
-    idle._stream.shutdown(2)
+    (idle,) = client._core._connections.idle
+    assert isinstance(idle.transport, _Transport)
+    idle.transport.stream.shutdown(2)
     assert client.hint() is not None
 
 

@@ -7,15 +7,15 @@ from profiler_client._protocol import Acquire, decode, encode, milliseconds
 
 
 def test_a_call_ends_with_a_nul_and_leaves_out_what_is_not_said() -> None:
-    message = encode("a.b", {"x": 1, "y": None}, more=True, oneway=False)
+    message = encode("a.b", {"x": 1, "y": None}, more=True)
     assert message == b'{"method": "a.b", "parameters": {"x": 1}, "more": true}\0'
 
 
 def test_a_call_that_no_agent_takes_is_not_sent() -> None:
     with pytest.raises(ValueError, match="at most 65536"):
-        encode("a.b", {"x": "y" * MAX_CALL_BYTES}, more=False, oneway=False)
+        encode("a.b", {"x": "y" * MAX_CALL_BYTES}, more=False)
     with pytest.raises(ValueError):
-        encode("a.b", {"x": float("nan")}, more=False, oneway=False)
+        encode("a.b", {"x": float("nan")}, more=False)
 
 
 def test_an_error_is_raised_with_its_data() -> None:

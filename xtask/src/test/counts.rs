@@ -38,6 +38,31 @@ impl Counts {
         counts
     }
 
+    /// Takes in what pytest says with `-q -rsfE`: `1 failed, 5 passed, 2 skipped in 1.58s`.
+    pub(crate) fn read_pytest(succeeded: bool, output: &[String]) -> Self {
+        let mut counts = Self::default();
+        for line in output {
+            if line.starts_with("SKIPPED [") {
+                counts.reasons.push(line.clone());
+            } else if line.starts_with("FAILED ") || line.starts_with("ERROR ") {
+                counts.failures.push(line.clone());
+            }
+        }
+        let last = output.iter().rev().find(|line| line.contains(" in ") && line.ends_with('s'));
+        if let Some((result, _)) = last.and_then(|line| line.split_once(" in ")) {
+            let result = result.replace(',', ";");
+            counts.passed = number_before(&result, "passed");
+            counts.failed = number_before(&result, "failed")
+                + number_before(&result, "error")
+                + number_before(&result, "errors");
+            counts.skipped = number_before(&result, "skipped");
+        }
+        if !succeeded && counts.failed == 0 {
+            counts.fail("broke off: pytest");
+        }
+        counts
+    }
+
     /// Counts a failure that no test stands for.
     pub(crate) fn fail(&mut self, what: &str) {
         self.failed += 1;
@@ -90,6 +115,17 @@ mod tests {
         );
         assert_eq!((counts.passed, counts.failed, counts.skipped), (12, 1, 2));
         assert_eq!(counts.failures, ["b"]);
+    }
+
+    #[test]
+    fn what_pytest_says_is_counted_too() {
+        let text = "..F.s\nSKIPPED [1] a.py:5: no agent\nFAILED b.py::c - assert 1 == 2\n\
+                    1 failed, 3 passed, 1 skipped in 1.58s\n";
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        let counts = Counts::read_pytest(false, &lines);
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (3, 1, 1));
+        assert_eq!(counts.failures, ["FAILED b.py::c - assert 1 == 2"]);
+        assert_eq!(Counts::read_pytest(false, &[]).failed, 1, "a crash");
     }
 
     #[test]

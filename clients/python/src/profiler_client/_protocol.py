@@ -125,7 +125,7 @@ class Reply:
     continues: bool
 
 
-def encode(method: str, parameters: Dict[str, Any], *, more: bool, oneway: bool) -> bytes:
+def encode(method: str, parameters: Dict[str, Any], *, more: bool) -> bytes:
     """A call as a message. Parameters that are `None` are left out."""
     call: Dict[str, Any] = {
         "method": method,
@@ -133,8 +133,6 @@ def encode(method: str, parameters: Dict[str, Any], *, more: bool, oneway: bool)
     }
     if more:
         call["more"] = True
-    if oneway:
-        call["oneway"] = True
     message = json.dumps(call, ensure_ascii=False, allow_nan=False).encode() + b"\0"
     if len(message) > MAX_CALL_BYTES + 1:
         raise ValueError(f"a call of {len(message) - 1} bytes; at most {MAX_CALL_BYTES} are taken")
