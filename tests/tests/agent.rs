@@ -127,6 +127,46 @@ fn an_orderly_stop_leaves_nothing_behind() {
 
 #[test]
 fn a_job_whose_connection_closes_stays_charged_until_its_last_task_ends() {
+#[test]
+fn a_worker_that_was_between_two_jobs_when_the_agent_was_killed_gets_its_next_one() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let wish = json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let lease = worker.acquire(wish.clone());
+    worker.release(lease);
+    agent.kill();
+    agent.start_again();
+    let mut worker = agent.worker();
+    let before = hand.cpu_ns();
+    let lease = worker.acquire(wish);
+    hand.work(5);
+    let after = hand.cpu_ns();
+    assert_eq!(figure(&worker.release(lease), "cpu_ns"), after - before);
+}
+
+#[test]
+fn a_worker_that_forgot_its_lease_with_its_connection_gets_another_one_for_the_same_thread() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    allow(&agent, "a", 1);
+    let hand = Hand::hire();
+    for scope in ["thread", "process"] {
+        let mut wish = json!({ "connector": "a", "scope": scope });
+        if scope == "thread" {
+            wish["tid"] = hand.tid().into();
+        }
+        let mut worker = agent.worker();
+        worker.acquire(wish.clone());
+        // The end of this connection and the next call come in at the same time.
+        drop(worker);
+        let mut worker = agent.worker();
+        let lease = worker.acquire(wish);
+        worker.release(lease);
+        assert_eq!(agent.ask("Status", json!({}))["leases"], 0, "{scope}");
+    }
+}
+
     require_bpf!();
     let agent = Agent::start(&[]);
     let (mut worker, mut hand) = (agent.worker(), Hand::hire());

@@ -6,6 +6,7 @@
 mod configure;
 mod connectors;
 mod control;
+mod forgotten;
 mod history;
 mod job;
 mod limits;
@@ -59,6 +60,7 @@ impl Service for Agent {
     fn open(&self, peer: Peer, _: Role) -> Result<Session, WorkerError> {
         let owner = Owner(self.0.next_owner.get());
         self.0.next_owner.set(owner.0 + 1);
+        self.0.state.borrow_mut().lines.insert(owner, peer.line);
         Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, peer.pidfd) })
     }
 

@@ -219,6 +219,7 @@ async fn watch_ends(shared: Rc<Shared>, ended: OwnedFd) {
 
 /// Looks at the host and computes limits, again and again.
 async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>, mut telemetry: Telemetry) {
+    recovery::take_up_workers(&mut state);
     let mut own = OwnCost::reader();
     let mut said = Instant::now();
     loop {

@@ -15,7 +15,7 @@ use super::names::Names;
 use super::words;
 use super::workers::Workers;
 use crate::config::Config;
-use crate::ipc::Latest;
+use crate::ipc::{Latest, Line};
 use crate::kernel::{Attribution, TagError, monotonic_ns};
 use crate::lease::{Effect, Grant, LeaseState, Ledger};
 use crate::model::{ConnectorId, HostSample, LeaseId, Moment, Owner, PermitId, Ticket, Usage};
@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) workers: Workers,
     pub(super) wishes: HashMap<Ticket, Wish>,
     pub(super) leases_of: HashMap<Owner, Vec<LeaseId>>,
+    /// Connections that are open.
+    pub(super) lines: HashMap<Owner, Line>,
     pub(super) permits_of: HashMap<Owner, Vec<PermitId>>,
     pub(super) providers: Names,
     /// Who is told of every change: calls that watch.
@@ -95,6 +97,7 @@ impl State {
             workers: Workers::default(),
             wishes: HashMap::new(),
             leases_of: HashMap::new(),
+            lines: HashMap::new(),
             permits_of: HashMap::new(),
             providers: Names::default(),
             watchers: Vec::new(),
@@ -190,6 +193,9 @@ impl State {
         grant: &Grant,
         job: Option<(Members, Holder)>,
     ) -> Result<wire::Grant, WorkerError> {
+        if let Some((members, holder)) = &job {
+            self.end_forgotten(*members, holder.into());
+        }
         let begun = job.ok_or(WorkerError::Draining {}).and_then(|(members, holder)| {
             let Self { attribution, workers, .. } = self;
             Job::begin(attribution, workers, grant.lease, grant.connector, members, holder)
@@ -265,7 +271,7 @@ impl State {
     }
 
     /// Ends a job whose lease is or will be given back, and gives its record.
-    fn end(&mut self, lease: LeaseId, outcome: Option<wire::Outcome>) -> Option<Usage> {
+    pub(super) fn end(&mut self, lease: LeaseId, outcome: Option<wire::Outcome>) -> Option<Usage> {
         let job = self.jobs.remove(&lease)?;
         if let Some(held) = self.held_by.get_mut(&job.holder.uid) {
             *held = held.saturating_sub(1);
@@ -314,6 +320,7 @@ impl State {
     pub(super) fn disconnected(&mut self, owner: Owner) {
         for permit in self.permits_of.remove(&owner).unwrap_or_default() {
             // One that belonged to a lease ended with it.
+        self.lines.remove(&owner);
             let _ = self.ledger.release_permit(Self::now(), permit);
         }
         for lease in self.leases_of.remove(&owner).unwrap_or_default() {
@@ -331,6 +338,14 @@ impl State {
 
     /// Takes in the ends of tasks: a lease whose worker is gone ends with its last task.
     pub(super) fn tasks_ended(&mut self) {
+    /// Whether a lease's connection is gone, if only this very moment.
+    pub(super) fn is_cut_off(&self, lease: LeaseId) -> bool {
+        self.ledger.lease(lease).is_some_and(|lease| {
+            lease.state == LeaseState::Orphaned
+                || self.lines.get(&lease.owner).is_some_and(|line| line.is_cut())
+        })
+    }
+
         let mut jobs: Vec<u64> = Vec::new();
         self.attribution.drain_ended(|event| {
             if jobs.last() != Some(&event.job) {
