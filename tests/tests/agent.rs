@@ -76,6 +76,32 @@ fn a_job_of_a_tree_includes_what_its_process_starts() {
 }
 
 #[test]
+fn a_command_under_exec_is_the_job_and_exec_itself_is_not() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    let file = agent.folder().join("record.json");
+    let status = Command::new(binaries::profiler())
+        .args(["exec", "--connector", "a", "--socket"])
+        .arg(agent.folder().join("worker.sock"))
+        .arg("--json")
+        .arg(&file)
+        .arg("--")
+        .arg(binaries::workload())
+        .args(["spin", "--seconds", "0.2"])
+        .status()
+        .expect("it runs");
+    assert!(status.success(), "{status}");
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("a record")).expect("JSON");
+    let usage = &record["usage"];
+    assert_eq!((figure(usage, "processes"), figure(usage, "tasks")), (1, 1), "{usage}");
+    assert!(figure(usage, "cpu_ns") > 1_000_000, "{usage}");
+    assert!(figure(usage, "memory_peak_bytes") > 0, "{usage}");
+    assert_eq!(usage["lost"], json!({}), "{usage}");
+    assert_eq!(agent.ask("Status", json!({}))["leases"], 0);
+}
+
+#[test]
 fn nothing_is_lost_when_the_agent_is_killed_while_a_job_runs() {
     require_bpf!();
     let mut agent = Agent::start(&[]);

@@ -26,6 +26,11 @@ pub(super) enum Members {
         /// As the host numbers it.
         pid: u32,
     },
+    /// What a process starts, without the process itself.
+    Children {
+        /// The process, as the host numbers it.
+        pid: u32,
+    },
 }
 
 /// Who asked for a lease, and what people call it.
@@ -79,13 +84,14 @@ impl Members {
             Self::Thread { .. } => 0,
             Self::Process { .. } => 1,
             Self::Tree { .. } => 2,
+            Self::Children { .. } => 3,
         }
     }
 
     const fn id(self) -> u32 {
         match self {
             Self::Thread { tid } => tid,
-            Self::Process { pid } | Self::Tree { pid } => pid,
+            Self::Process { pid } | Self::Tree { pid } | Self::Children { pid } => pid,
         }
     }
 
@@ -94,7 +100,8 @@ impl Members {
         match scope {
             0 => Self::Thread { tid },
             1 => Self::Process { pid },
-            _ => Self::Tree { pid },
+            2 => Self::Tree { pid },
+            _ => Self::Children { pid },
         }
     }
 }
@@ -131,6 +138,7 @@ impl Job {
             Members::Thread { tid } => begun.employ(attribution, workers, tid),
             Members::Process { pid } => begun.take_in(attribution, workers, pid, TagMode::Process),
             Members::Tree { pid } => begun.take_in(attribution, workers, pid, TagMode::Count),
+            Members::Children { pid } => begun.take_in(attribution, workers, pid, TagMode::Parent),
         };
         if let Err(error) = joined {
             begun.let_go(attribution, workers);
@@ -256,6 +264,10 @@ impl Job {
             workers.rest(attribution, &worker);
         }
         if self.has_tasks(attribution)
+        if let Members::Children { pid } = self.members {
+            // What it starts from now on is nobody's. An error says that it has ended.
+            let _ = attribution.tag(Tasks::Process(pid), self.job, TagMode::Remove);
+        }
             && let Err(error) = attribution.untag_all(self.job)
         {
             tracing::warn!(lease = self.lease.0, %error, "cannot take all tasks off a job");

@@ -253,7 +253,9 @@ impl State {
     fn refusal(&self, error: &BeginError, members: Members) -> WorkerError {
         let (tid, pid) = match members {
             Members::Thread { tid } => (Some(tid), None),
-            Members::Process { pid } | Members::Tree { pid } => (None, Some(pid)),
+            Members::Process { pid } | Members::Tree { pid } | Members::Children { pid } => {
+                (None, Some(pid))
+            }
         };
         match error {
             BeginError::Full(_) => WorkerError::TooMany {
@@ -318,9 +320,9 @@ impl State {
 
     /// A connection is gone. Its leases end with their last task.
     pub(super) fn disconnected(&mut self, owner: Owner) {
+        self.lines.remove(&owner);
         for permit in self.permits_of.remove(&owner).unwrap_or_default() {
             // One that belonged to a lease ended with it.
-        self.lines.remove(&owner);
             let _ = self.ledger.release_permit(Self::now(), permit);
         }
         for lease in self.leases_of.remove(&owner).unwrap_or_default() {
@@ -336,8 +338,6 @@ impl State {
         self.carry_out(None);
     }
 
-    /// Takes in the ends of tasks: a lease whose worker is gone ends with its last task.
-    pub(super) fn tasks_ended(&mut self) {
     /// Whether a lease's connection is gone, if only this very moment.
     pub(super) fn is_cut_off(&self, lease: LeaseId) -> bool {
         self.ledger.lease(lease).is_some_and(|lease| {
@@ -346,6 +346,8 @@ impl State {
         })
     }
 
+    /// Takes in the ends of tasks: a lease whose worker is gone ends with its last task.
+    pub(super) fn tasks_ended(&mut self) {
         let mut jobs: Vec<u64> = Vec::new();
         self.attribution.drain_ended(|event| {
             if jobs.last() != Some(&event.job) {

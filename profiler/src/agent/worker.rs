@@ -351,6 +351,7 @@ impl State {
             }
             Scope::Process => Ok(Members::Process { pid: caller.process(None).ok_or(gone)? }),
             Scope::Tree => Ok(Members::Tree { pid: caller.process(None).ok_or(gone)? }),
+            Scope::Children => Ok(Members::Children { pid: caller.process(None).ok_or(gone)? }),
         }
     }
 
