@@ -2,7 +2,7 @@
 //! protocol by hand.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub struct Agent {
     pins: PathBuf,
     process: Option<Child>,
     arguments: Vec<String>,
+    /// What it said until it listened.
+    told: String,
 }
 
 impl Agent {
@@ -41,6 +43,7 @@ impl Agent {
             pins: Path::new("/sys/fs/bpf").join(name),
             process: None,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            told: String::new(),
         };
         agent.start_again();
         agent
@@ -61,16 +64,18 @@ impl Agent {
         let err = process.stderr.take().expect("its standard error");
         let (told, listening) = std::sync::mpsc::channel();
         thread::spawn(move || {
+            let mut said = String::new();
             for line in BufReader::new(err).lines().map_while(Result::ok) {
                 // Shows with the test's own output if that fails.
                 eprintln!("agent: {line}");
+                said = said + &line + "\n";
                 if line.contains("Ctrl-C") {
                     // Nobody may wait any more.
-                    let _ = told.send(());
+                    let _ = told.send(std::mem::take(&mut said));
                 }
             }
         });
-        listening.recv_timeout(patience()).expect("the agent listens in time");
+        self.told = listening.recv_timeout(patience()).expect("the agent listens in time");
         self.process = Some(process);
     }
 
@@ -87,6 +92,11 @@ impl Agent {
         let pid = process.id().try_into().expect("a pid");
         sys::kill(pid, libc::SIGTERM).expect("it can be asked");
         process.wait().expect("its end").code()
+    }
+
+    /// What it said when it started last.
+    pub fn told(&self) -> &str {
+        &self.told
     }
 
     /// Its process id.
@@ -187,7 +197,11 @@ impl Connection {
                 };
             }
             let mut piece = [0; 65_536];
-            let got = self.stream.read(&mut piece).expect("a reply in time");
+            let got = match self.stream.read(&mut piece) {
+                // Whoever is stopped and goes on is told so, where a time limit is set.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                got => got.expect("a reply in time"),
+            };
             assert!(got > 0, "the agent closed the connection");
             self.rest.extend_from_slice(&piece[..got]);
         }

@@ -128,32 +128,6 @@ fn nothing_is_lost_when_the_agent_is_killed_while_a_job_runs() {
 }
 
 #[test]
-fn a_job_that_ends_while_no_agent_runs_is_not_held_for_ever() {
-    require_bpf!();
-    let mut agent = Agent::start(&[]);
-    let (mut worker, mut hand) = (agent.worker(), Hand::hire());
-    worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
-    agent.kill();
-    hand.fire();
-    agent.start_again();
-    let status = agent.ask("Status", json!({}));
-    assert_eq!((&status["leases"], &status["orphans"]), (&json!(0), &json!(0)), "{status}");
-    assert_eq!(status["connectors"][0]["connector"], "a", "its connector is known still");
-}
-
-#[test]
-fn an_orderly_stop_leaves_nothing_behind() {
-    require_bpf!();
-    let mut agent = Agent::start(&[]);
-    assert!(agent.pins().is_dir(), "programs are pinned while it runs");
-    assert_eq!(agent.stop(), Some(0));
-    assert!(!agent.pins().exists(), "pins are gone");
-    assert!(!agent.folder().join("worker.sock").exists(), "sockets are gone");
-}
-
-#[test]
-fn a_job_whose_connection_closes_stays_charged_until_its_last_task_ends() {
-#[test]
 fn a_worker_that_was_between_two_jobs_when_the_agent_was_killed_gets_its_next_one() {
     require_bpf!();
     let mut agent = Agent::start(&[]);
@@ -193,6 +167,60 @@ fn a_worker_that_forgot_its_lease_with_its_connection_gets_another_one_for_the_s
     }
 }
 
+#[test]
+fn a_job_that_ends_while_no_agent_runs_is_not_held_for_ever() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, mut hand) = (agent.worker(), Hand::hire());
+    worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    agent.kill();
+    hand.fire();
+    agent.start_again();
+    let status = agent.ask("Status", json!({}));
+    assert_eq!((&status["leases"], &status["orphans"]), (&json!(0), &json!(0)), "{status}");
+    assert_eq!(status["connectors"][0]["connector"], "a", "its connector is known still");
+}
+
+#[test]
+fn what_an_agent_of_another_layout_left_is_said_to_be_lost_and_taken_off_the_kernel() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let (mut worker, hand) = (agent.worker(), Hand::hire());
+    let wish = json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+    let lease = worker.acquire(wish.clone());
+    agent.kill();
+    let folders = || -> Vec<_> {
+        let all = std::fs::read_dir(agent.pins()).expect("pins");
+        all.map(|entry| entry.expect("a folder").path()).collect()
+    };
+    let [ours] = &folders()[..] else { panic!("one folder: {:?}", folders()) };
+    let theirs = agent.pins().join("0123456789abcdef");
+    std::fs::rename(ours, &theirs).expect("as another build would have named it");
+    let ours = ours.clone();
+    agent.start_again();
+    let told = agent.told();
+    assert!(told.contains("lost what a former agent counted"), "{told}");
+    assert!(told.contains("0123456789abcdef"), "{told}");
+    assert!(ours.is_dir() && !theirs.exists(), "its programs are gone");
+    let mut worker = agent.worker();
+    let resume = json!({ "connector": "a", "lease": lease });
+    assert_eq!(short(&worker.call("Acquire", resume).expect_err("it is over")), "NoSuchLease");
+    let lease = worker.acquire(wish);
+    worker.release(lease);
+}
+
+#[test]
+fn an_orderly_stop_leaves_nothing_behind() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    assert!(agent.pins().is_dir(), "programs are pinned while it runs");
+    assert_eq!(agent.stop(), Some(0));
+    assert!(!agent.pins().exists(), "pins are gone");
+    assert!(!agent.folder().join("worker.sock").exists(), "sockets are gone");
+}
+
+#[test]
+fn a_job_whose_connection_closes_stays_charged_until_its_last_task_ends() {
     require_bpf!();
     let agent = Agent::start(&[]);
     let (mut worker, mut hand) = (agent.worker(), Hand::hire());

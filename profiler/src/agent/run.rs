@@ -22,7 +22,7 @@ use super::{Agent, Shared, configure, recovery, service_manager};
 use crate::config::{Config, Layers};
 use crate::host::{OwnCost, OwnCostReader, Telemetry};
 use crate::ipc::{BindError, Role, Server, bind};
-use crate::kernel::{LoadError, Pins};
+use crate::kernel::{Legacy, LoadError, Pins};
 use crate::lease::{self, Ledger};
 use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
@@ -63,8 +63,8 @@ pub struct Listening {
     pub worker: Option<PathBuf>,
     /// Where operators connect.
     pub control: Option<PathBuf>,
-    /// Whether a former agent's figures were taken over.
-    pub is_taken_over: bool,
+    /// What became of what a former agent counted.
+    pub legacy: Legacy,
     /// Why there is no history, if there is none.
     pub history_trouble: Option<String>,
 }
@@ -113,7 +113,7 @@ async fn serve(
     let mut telemetry = Telemetry::start().map_err(system("cannot read /proc"))?;
     let sample = telemetry.read().unwrap_or_default();
     let limits = configure::connection_limits(&config);
-    let (state, is_taken_over) = begin(config, pins, sample)?;
+    let (state, legacy) = begin(config, pins, sample)?;
     let ended = state.attribution.ended_fd().try_clone_to_owned().map_err(system("cannot look"))?;
     let history_trouble = state.history.store.as_ref().and_then(Store::trouble);
     let shared = Rc::new(Shared {
@@ -136,7 +136,7 @@ async fn serve(
     ready(&Listening {
         worker: worker_path.clone(),
         control: control_path.clone(),
-        is_taken_over,
+        legacy,
         history_trouble,
     });
     service_manager::ready("serving");
@@ -183,8 +183,8 @@ fn group(name: &str) -> Option<u32> {
     })
 }
 
-fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool), AgentError> {
-    let (mut attribution, is_taken_over) = pins.open_or_load(configure::capacity(&config))?;
+fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Legacy), AgentError> {
+    let (mut attribution, legacy) = pins.open_or_load(configure::capacity(&config))?;
     let mut ledger = Ledger::new(lease::Settings::default(), recovery::next_lease(&attribution));
     let mut connectors = Connectors::new(HostState::configured(&config, sample));
     recovery::take_up_names(&mut attribution, &mut ledger, &mut connectors);
@@ -200,7 +200,7 @@ fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool
     state.configure(config);
     recovery::take_up_leases(&mut state);
     state.take_in_ended();
-    Ok((state, is_taken_over))
+    Ok((state, legacy))
 }
 
 /// Takes in ends of tasks as they happen.

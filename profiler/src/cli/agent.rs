@@ -11,7 +11,7 @@ use super::args::{Agent, Unpin};
 use super::{Failure, USAGE, print};
 use crate::agent::{self, Listening};
 use crate::config::{Config, Layers, LogFormat};
-use crate::kernel::{PIN_ROOT, Pins};
+use crate::kernel::{Legacy, PIN_ROOT, Pins};
 
 pub(super) fn agent(args: &Agent) -> Result<ExitCode, Failure> {
     let mut set = args.configuration.set.clone();
@@ -55,8 +55,13 @@ fn greet(listening: &Listening) {
         place(&listening.worker),
         place(&listening.control),
     );
-    if listening.is_taken_over {
-        text += "  took over what a former agent counted\n";
+    match &listening.legacy {
+        Legacy::None => {}
+        Legacy::TakenOver => text += "  took over what a former agent counted\n",
+        Legacy::Lost { reasons } => {
+            text += "  lost what a former agent counted, and its leases:\n";
+            text.extend(reasons.iter().map(|reason| format!("    {reason}\n")));
+        }
     }
     if let Some(trouble) = &listening.history_trouble {
         text += &format!("  no history: {trouble}\n");

@@ -5,6 +5,7 @@
 mod bpf;
 mod btf;
 mod features;
+mod layout;
 mod leases;
 mod load;
 mod mapped;
@@ -24,7 +25,7 @@ pub use features::{Feature, Presence, features, is_exact};
 pub use leases::{padded, text};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, ProgramCost};
 pub use offsets::{Field, Offsets};
-pub use pins::{PIN_ROOT, Pins};
+pub use pins::{Legacy, PIN_ROOT, Pins};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
 pub use spans::{Ended, Worker};
