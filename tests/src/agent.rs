@@ -104,6 +104,12 @@ impl Agent {
         self.process.as_ref().expect("it runs").id()
     }
 
+    /// Whether it still runs.
+    pub fn lives(&mut self) -> bool {
+        let process = self.process.as_mut().expect("it was started");
+        process.try_wait().expect("its state").is_none()
+    }
+
     /// Where programs outlive it.
     pub fn pins(&self) -> &Path {
         &self.pins
@@ -167,7 +173,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn to(path: &Path, socket: &'static str) -> Self {
+    /// A connection to a socket of this kind.
+    pub fn to(path: &Path, socket: &'static str) -> Self {
         let stream = UnixStream::connect(path).expect("a connection");
         stream.set_read_timeout(Some(patience())).expect("a time limit");
         let interface = if socket == "worker" { "Worker" } else { "Control" };
