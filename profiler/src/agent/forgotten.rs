@@ -7,7 +7,7 @@
 use super::job::{Holder, Members};
 use super::state::State;
 use super::tasks::Caller;
-use crate::model::LeaseId;
+use crate::model::{LeaseId, Owner};
 
 /// A process, for ever: its number may go to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,10 @@ impl State {
         self.jobs.get(&lease).is_some_and(|job| Identity::from(&job.holder) == process)
     }
 
-    /// Ends leases of these tasks that their process has forgotten. Whom that makes room for is decided
-    /// when the ledger's effects are carried out next.
-    pub(super) fn end_forgotten(&mut self, members: Members, process: Identity) {
+    /// Ends leases of these tasks that their process has forgotten, as it asks for another one over the
+    /// connection `by`. Whom that makes room for is decided when the ledger's effects are carried out
+    /// next.
+    pub(super) fn end_forgotten(&mut self, members: Members, process: Identity, by: Owner) {
         let leases: Vec<LeaseId> = match members {
             Members::Thread { tid } => {
                 self.workers.works_for(&self.attribution, tid).into_iter().collect()
@@ -48,7 +49,9 @@ impl State {
             }
         };
         for lease in leases {
-            if self.had(process, lease) && self.is_cut_off(lease) {
+            // What a connection asked for that is gone itself says nothing of what the process knows now.
+            let is_late = || self.lines.get(&by).is_some_and(|line| line.is_cut());
+            if self.had(process, lease) && self.is_cut_off(lease) && !is_late() {
                 self.end(lease, None);
                 // It is there: its job was.
                 let _ = self.ledger.release(Self::now(), lease);

@@ -193,8 +193,9 @@ impl State {
         grant: &Grant,
         job: Option<(Members, Holder)>,
     ) -> Result<wire::Grant, WorkerError> {
-        if let Some((members, holder)) = &job {
-            self.end_forgotten(*members, holder.into());
+        let owner = self.ledger.lease(grant.lease).map(|lease| lease.owner);
+        if let (Some((members, holder)), Some(owner)) = (&job, owner) {
+            self.end_forgotten(*members, holder.into(), owner);
         }
         let begun = job.ok_or(WorkerError::Draining {}).and_then(|(members, holder)| {
             let Self { attribution, workers, .. } = self;

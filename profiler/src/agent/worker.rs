@@ -289,7 +289,7 @@ impl State {
             }
         }
         let members = self.members(session, call.scope.unwrap_or_default(), call.tid)?;
-        self.end_forgotten(members, (&session.caller).into());
+        self.end_forgotten(members, (&session.caller).into(), session.owner);
         if let Members::Thread { tid } = members
             && self.workers.works_for(&self.attribution, tid).is_some()
         {
