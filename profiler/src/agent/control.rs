@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use profiler_client::protocol::{
     ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drained,
-    Explained, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, Source, State as JobState,
+    Explained, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, State as JobState,
     StatusReply,
 };
 use serde::Serialize;
@@ -152,7 +152,7 @@ impl Shared {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            source: Source::Ebpf,
+            source: words::source(state.attribution.source()),
             uptime_ms: words::ms(State::now().since(self.about.started)),
             host: state.host(&self.about),
             own: state.own,
@@ -190,6 +190,9 @@ impl State {
     }
 
     fn missing(&self) -> Vec<String> {
+        if self.attribution.is_sampled() {
+            return vec!["exact figures, memory, devices and sockets (eBPF)".to_owned()];
+        }
         let missing = self.attribution.missing().iter();
         missing.map(|(hook, group, _)| format!("{} ({})", group.gives, hook.name())).collect()
     }

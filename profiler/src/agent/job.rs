@@ -225,7 +225,7 @@ impl Job {
     pub(super) fn usage(&self, attribution: &Attribution) -> Usage {
         let known = attribution.known();
         let Some((figures, live)) = attribution.job(self.job) else {
-            return Usage::unknown(crate::model::Source::Ebpf);
+            return Usage::unknown(attribution.source());
         };
         let read_ns = monotonic_ns();
         let wall_ns = read_ns.saturating_sub(self.granted.0);
@@ -234,6 +234,7 @@ impl Job {
             lost: lost.map(|(cause, count)| (cause.to_owned(), count)).collect(),
             ..figures.usage(&live, Period { wall_ns, read_ns }, &known)
         };
+        let usage = if attribution.is_sampled() { usage.sampled() } else { usage };
         match self.members {
             // Threads of one process share its memory: there is no part that is this one's.
             Members::Thread { .. } => usage.with_memory(None),
@@ -263,11 +264,11 @@ impl Job {
         for worker in self.workers.drain(..) {
             workers.rest(attribution, &worker);
         }
-        if self.has_tasks(attribution)
         if let Members::Children { pid } = self.members {
             // What it starts from now on is nobody's. An error says that it has ended.
             let _ = attribution.tag(Tasks::Process(pid), self.job, TagMode::Remove);
         }
+        if self.has_tasks(attribution)
             && let Err(error) = attribution.untag_all(self.job)
         {
             tracing::warn!(lease = self.lease.0, %error, "cannot take all tasks off a job");

@@ -31,7 +31,7 @@ use crate::model::Owner;
 use state::State;
 use tasks::Caller;
 
-pub use run::{AgentError, Listening, run};
+pub use run::{AgentError, Counting, Listening, run};
 pub use waits::Wait;
 
 /// What all calls share.

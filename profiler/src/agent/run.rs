@@ -22,7 +22,7 @@ use super::{Agent, Shared, configure, recovery, service_manager};
 use crate::config::{Config, Layers};
 use crate::host::{OwnCost, OwnCostReader, Telemetry};
 use crate::ipc::{BindError, Role, Server, bind};
-use crate::kernel::{Legacy, LoadError, Pins};
+use crate::kernel::{Attribution, Legacy, LoadError, Pins};
 use crate::lease::{self, Ledger};
 use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
@@ -56,15 +56,24 @@ pub(super) struct About {
     pub(super) connections: Cell<usize>,
 }
 
+/// How jobs are counted.
+#[derive(Debug)]
+pub enum Counting {
+    /// By programs in the kernel, and what became of what a former agent counted.
+    Exactly(Legacy),
+    /// By samples of `/proc`, and why not exactly.
+    Sampled(LoadError),
+}
+
 /// What there is to say of an agent that can be connected to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listening {
     /// Where workers connect; nothing if the service manager opened the socket.
     pub worker: Option<PathBuf>,
     /// Where operators connect.
     pub control: Option<PathBuf>,
-    /// What became of what a former agent counted.
-    pub legacy: Legacy,
+    /// How jobs are counted.
+    pub counting: Counting,
     /// Why there is no history, if there is none.
     pub history_trouble: Option<String>,
 }
@@ -113,7 +122,7 @@ async fn serve(
     let mut telemetry = Telemetry::start().map_err(system("cannot read /proc"))?;
     let sample = telemetry.read().unwrap_or_default();
     let limits = configure::connection_limits(&config);
-    let (state, legacy) = begin(config, pins, sample)?;
+    let (state, counting) = begin(config, pins, sample)?;
     let ended = state.attribution.ended_fd().try_clone_to_owned().map_err(system("cannot look"))?;
     let history_trouble = state.history.store.as_ref().and_then(Store::trouble);
     let shared = Rc::new(Shared {
@@ -136,7 +145,7 @@ async fn serve(
     ready(&Listening {
         worker: worker_path.clone(),
         control: control_path.clone(),
-        legacy,
+        counting,
         history_trouble,
     });
     service_manager::ready("serving");
@@ -149,7 +158,7 @@ async fn serve(
     let mut state = shared.state.borrow_mut();
     state.take_in_ended();
     state.history.store = None;
-    if !state.config.shutdown.keep_counting {
+    if !state.config.shutdown.keep_counting && !state.attribution.is_sampled() {
         pins.remove_all().map_err(system("cannot take the programs off the kernel"))?;
     }
     Ok(())
@@ -183,8 +192,20 @@ fn group(name: &str) -> Option<u32> {
     })
 }
 
-fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Legacy), AgentError> {
-    let (mut attribution, legacy) = pins.open_or_load(configure::capacity(&config))?;
+fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Counting), AgentError> {
+    let capacity = configure::capacity(&config);
+    let (mut attribution, counting) = match pins.open_or_load(capacity) {
+        Ok((attribution, legacy)) => (attribution, Counting::Exactly(legacy)),
+        // Root may do all that it takes: then something is set up in a wrong way.
+        Err(error @ LoadError::Pin { .. }) if rustix::process::geteuid().is_root() => {
+            return Err(error.into());
+        }
+        Err(error) => {
+            tracing::warn!(%error, "figures are samples of /proc, and no lease outlives the agent");
+            let attribution = Attribution::sampled(capacity).map_err(system("no memory"))?;
+            (attribution, Counting::Sampled(error))
+        }
+    };
     let mut ledger = Ledger::new(lease::Settings::default(), recovery::next_lease(&attribution));
     let mut connectors = Connectors::new(HostState::configured(&config, sample));
     recovery::take_up_names(&mut attribution, &mut ledger, &mut connectors);
@@ -198,9 +219,10 @@ fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Lega
     let history = History::new(store, recovered.learned);
     let mut state = State::new(attribution, ledger, connectors, history, config.clone());
     state.configure(config);
+    recovery::take_up_workers(&mut state);
     recovery::take_up_leases(&mut state);
     state.take_in_ended();
-    Ok((state, legacy))
+    Ok((state, counting))
 }
 
 /// Takes in ends of tasks as they happen.
@@ -219,7 +241,6 @@ async fn watch_ends(shared: Rc<Shared>, ended: OwnedFd) {
 
 /// Looks at the host and computes limits, again and again.
 async fn look(shared: Rc<Shared>, server: Rc<Server<Agent>>, mut telemetry: Telemetry) {
-    recovery::take_up_workers(&mut state);
     let mut own = OwnCost::reader();
     let mut said = Instant::now();
     loop {

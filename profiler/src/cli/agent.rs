@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Agent, Unpin};
 use super::{Failure, USAGE, print};
-use crate::agent::{self, Listening};
+use crate::agent::{self, Counting, Listening};
 use crate::config::{Config, Layers, LogFormat};
 use crate::kernel::{Legacy, PIN_ROOT, Pins};
 
@@ -55,10 +55,14 @@ fn greet(listening: &Listening) {
         place(&listening.worker),
         place(&listening.control),
     );
-    match &listening.legacy {
-        Legacy::None => {}
-        Legacy::TakenOver => text += "  took over what a former agent counted\n",
-        Legacy::Lost { reasons } => {
+    match &listening.counting {
+        Counting::Exactly(Legacy::None) => {}
+        Counting::Exactly(Legacy::TakenOver) => text += "  took over what a former agent counted\n",
+        Counting::Sampled(why) => {
+            text += &format!("  figures are samples of /proc, not exact: {why}\n");
+            text += "  `profiler doctor` says how to get exact ones\n";
+        }
+        Counting::Exactly(Legacy::Lost { reasons }) => {
             text += "  lost what a former agent counted, and its leases:\n";
             text.extend(reasons.iter().map(|reason| format!("    {reason}\n")));
         }
