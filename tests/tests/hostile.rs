@@ -34,6 +34,7 @@ fn a_worker_in_a_pid_namespace_is_counted_by_its_own_numbers_and_reaches_nobody_
     require_bpf!();
     let agent = Agent::start(&[]);
     let hand = Hand::hire();
+    #[allow(clippy::zombie_processes, reason = "reaped, unless the test fails and ends with it")]
     let mut child = Command::new(binaries::workload())
         .args(["namespaced-worker", "--socket"])
         .arg(agent.folder().join("worker.sock"))
