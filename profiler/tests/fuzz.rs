@@ -1,5 +1,7 @@
 //! The body of the fuzz target for the configuration, over its corpus and over what is like it.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends so")]
+
 use std::fs;
 use std::path::Path;
 

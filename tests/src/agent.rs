@@ -2,7 +2,7 @@
 //! protocol by hand.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub struct Agent {
     pins: PathBuf,
     process: Option<Child>,
     arguments: Vec<String>,
+    /// What it said until it listened.
+    told: String,
 }
 
 impl Agent {
@@ -41,6 +43,7 @@ impl Agent {
             pins: Path::new("/sys/fs/bpf").join(name),
             process: None,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            told: String::new(),
         };
         agent.start_again();
         agent
@@ -61,16 +64,18 @@ impl Agent {
         let err = process.stderr.take().expect("its standard error");
         let (told, listening) = std::sync::mpsc::channel();
         thread::spawn(move || {
+            let mut said = String::new();
             for line in BufReader::new(err).lines().map_while(Result::ok) {
                 // Shows with the test's own output if that fails.
                 eprintln!("agent: {line}");
+                said = said + &line + "\n";
                 if line.contains("Ctrl-C") {
                     // Nobody may wait any more.
-                    let _ = told.send(());
+                    let _ = told.send(std::mem::take(&mut said));
                 }
             }
         });
-        listening.recv_timeout(patience()).expect("the agent listens in time");
+        self.told = listening.recv_timeout(patience()).expect("the agent listens in time");
         self.process = Some(process);
     }
 
@@ -89,9 +94,20 @@ impl Agent {
         process.wait().expect("its end").code()
     }
 
+    /// What it said when it started last.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
+    }
+
+    /// Whether it still runs.
+    pub fn lives(&mut self) -> bool {
+        let process = self.process.as_mut().expect("it was started");
+        process.try_wait().expect("its state").is_none()
     }
 
     /// Where programs outlive it.
@@ -157,7 +173,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn to(path: &Path, socket: &'static str) -> Self {
+    /// A connection to a socket of this kind.
+    pub fn to(path: &Path, socket: &'static str) -> Self {
         let stream = UnixStream::connect(path).expect("a connection");
         stream.set_read_timeout(Some(patience())).expect("a time limit");
         let interface = if socket == "worker" { "Worker" } else { "Control" };
@@ -187,7 +204,11 @@ impl Connection {
                 };
             }
             let mut piece = [0; 65_536];
-            let got = self.stream.read(&mut piece).expect("a reply in time");
+            let got = match self.stream.read(&mut piece) {
+                // Whoever is stopped and goes on is told so, where a time limit is set.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                got => got.expect("a reply in time"),
+            };
             assert!(got > 0, "the agent closed the connection");
             self.rest.extend_from_slice(&piece[..got]);
         }

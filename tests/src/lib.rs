@@ -18,6 +18,7 @@
 //! | `PROFILER_BIN`, `PROFILER_WORKLOAD` | the binaries, where they are not beside the tests |
 //! | `PROFILER_REQUIRE_BPF=1` | a test that cannot run fails instead of being skipped |
 //! | `PROFILER_SKIPPED_LOG=FILE` | each skipped test appends its line there |
+//! | `PROFILER_SOAK_OPERATIONS=N` | how many operations the soak test does: 1000000 for all of it |
 //! | `PROFILER_VM=1` | a small, slow machine: sizes go down and time limits up |
 
 pub mod agent;
@@ -30,10 +31,12 @@ pub mod disk;
 pub mod hand;
 pub mod loop_device;
 pub mod memory_group;
+pub mod mount;
 pub mod quota;
 pub mod record;
 pub mod run;
 pub mod skip;
+pub mod soak;
 pub mod sys;
 pub mod truth;
 pub mod workload;

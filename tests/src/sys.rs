@@ -79,6 +79,16 @@ pub fn become_user(uid: u32) {
     assert_eq!(result, 0, "root may become anybody");
 }
 
+/// As many descriptors as this process may have.
+pub fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a valid place for the answer.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: a valid value.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+}
+
 /// Ends the whole process at once, running no exit handlers.
 pub fn exit_group(code: i32) -> ! {
     // SAFETY: does not return; nothing of this process is used afterwards.

@@ -64,6 +64,14 @@ impl Request {
         self
     }
 
+    /// What the calling process starts runs the job, and that process does not.
+    #[must_use]
+    pub fn children(mut self) -> Self {
+        self.acquire.scope = Some(Scope::Children);
+        self.acquire.tid = None;
+        self
+    }
+
     /// The class of the request.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {

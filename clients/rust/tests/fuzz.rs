@@ -1,5 +1,6 @@
 //! The fuzz targets' bodies, over their corpus and over what is like it.
-#![allow(clippy::expect_used, reason = "a test")]
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends so")]
 
 use std::fs;
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use profiler_client::protocol::{
     ChangedProfile, Connector, Connectors, ConnectorsList, ControlCall, ControlError, Drained,
     Explained, ExplainedJob, Host, Job, Jobs, JobsList, Nothing, Profile, Provider, SetProfile,
-    Source, State as JobState, StatusReply,
+    State as JobState, StatusReply,
 };
 use serde::Serialize;
 use tokio::task::{spawn_blocking, spawn_local};
@@ -176,7 +176,7 @@ impl Shared {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            source: Source::Ebpf,
+            source: words::source(state.attribution.source()),
             uptime_ms: words::ms(State::now().since(self.about.started)),
             host: state.host(&self.about),
             own: state.own,
@@ -214,6 +214,9 @@ impl State {
     }
 
     fn missing(&self) -> Vec<String> {
+        if self.attribution.is_sampled() {
+            return vec!["exact figures, memory, devices and sockets (eBPF)".to_owned()];
+        }
         let missing = self.attribution.missing().iter();
         missing.map(|(hook, group, _)| format!("{} ({})", group.gives, hook.name())).collect()
     }

@@ -29,6 +29,11 @@ pub(super) enum Members {
         /// As the host numbers it.
         pid: u32,
     },
+    /// What a process starts, without the process itself.
+    Children {
+        /// The process, as the host numbers it.
+        pid: u32,
+    },
 }
 
 /// Who asked for a lease, and what people call it.
@@ -82,13 +87,14 @@ impl Members {
             Self::Thread { .. } => 0,
             Self::Process { .. } => 1,
             Self::Tree { .. } => 2,
+            Self::Children { .. } => 3,
         }
     }
 
     const fn id(self) -> u32 {
         match self {
             Self::Thread { tid } => tid,
-            Self::Process { pid } | Self::Tree { pid } => pid,
+            Self::Process { pid } | Self::Tree { pid } | Self::Children { pid } => pid,
         }
     }
 
@@ -97,7 +103,8 @@ impl Members {
         match scope {
             0 => Self::Thread { tid },
             1 => Self::Process { pid },
-            _ => Self::Tree { pid },
+            2 => Self::Tree { pid },
+            _ => Self::Children { pid },
         }
     }
 }
@@ -134,6 +141,7 @@ impl Job {
             Members::Thread { tid } => begun.employ(attribution, workers, tid),
             Members::Process { pid } => begun.take_in(attribution, workers, pid, TagMode::Process),
             Members::Tree { pid } => begun.take_in(attribution, workers, pid, TagMode::Count),
+            Members::Children { pid } => begun.take_in(attribution, workers, pid, TagMode::Parent),
         };
         if let Err(error) = joined {
             begun.let_go(attribution, workers);
@@ -222,7 +230,7 @@ impl Job {
             Some((figures, live)) => {
                 self.usage_of(attribution, &figures, &live, Moment(monotonic_ns()))
             }
-            None => Usage::unknown(crate::model::Source::Ebpf),
+            None => Usage::unknown(attribution.source()),
         }
     }
 
@@ -241,6 +249,7 @@ impl Job {
             lost: lost.map(|(cause, count)| (cause.to_owned(), count)).collect(),
             ..figures.usage(live, Period { wall_ns, read_ns }, &known)
         };
+        let usage = if attribution.is_sampled() { usage.sampled() } else { usage };
         match self.members {
             // Threads of one process share its memory: there is no part that is this one's.
             Members::Thread { .. } => usage.with_memory(None),
@@ -272,13 +281,17 @@ impl Job {
         attribution.end_job(self.job);
         match ended {
             Some(ended) => ended,
-            None => (Usage::unknown(crate::model::Source::Ebpf), None),
+            None => (Usage::unknown(attribution.source()), None),
         }
     }
 
     fn let_go(&mut self, attribution: &mut Attribution, workers: &mut Workers) {
         for worker in self.workers.drain(..) {
             workers.rest(attribution, &worker);
+        }
+        if let Members::Children { pid } = self.members {
+            // What it starts from now on is nobody's. An error says that it has ended.
+            let _ = attribution.tag(Tasks::Process(pid), self.job, TagMode::Remove);
         }
         if self.has_tasks(attribution)
             && let Err(error) = attribution.untag_all(self.job)

@@ -7,6 +7,7 @@ mod configure;
 mod connectors;
 mod control;
 mod controller;
+mod forgotten;
 mod history;
 mod job;
 mod names;
@@ -32,7 +33,7 @@ use crate::model::Owner;
 use state::State;
 use tasks::Caller;
 
-pub use run::{AgentError, Listening, run};
+pub use run::{AgentError, Counting, Listening, run};
 pub use waits::Wait;
 
 /// What all calls share.
@@ -62,6 +63,7 @@ impl Service for Agent {
         let owner = Owner(self.0.next_owner.get());
         self.0.next_owner.set(owner.0 + 1);
         self.0.about.connections.set(self.0.about.connections.get() + 1);
+        self.0.state.borrow_mut().lines.insert(owner, peer.line);
         Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, peer.pidfd) })
     }
 

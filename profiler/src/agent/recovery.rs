@@ -79,6 +79,20 @@ pub(super) fn take_up_leases(state: &mut State) {
     }
 }
 
+/// Takes up threads that had worked for some lease, and ends jobs that a former agent had begun or ended
+/// by half.
+pub(super) fn take_up_workers(state: &mut State) {
+    for job in state.attribution.jobs_without_lease() {
+        if let Err(error) = state.attribution.untag_all(job) {
+            tracing::warn!(%error, "cannot take tasks off a job that nobody has");
+        }
+        state.attribution.end_job(job);
+    }
+    for worker in state.attribution.idle_workers() {
+        state.workers.restore_idle(worker);
+    }
+}
+
 fn holder(lease: &LeaseEntry, source: Option<String>) -> Holder {
     let label = Some(text(&lease.label)).filter(|label| !label.is_empty());
     let priority = Priority::ALL.get(lease.priority as usize).copied().unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::config::{Config, Layers};
 use crate::control::Event;
 use crate::host::{OwnCost, OwnCostReader, Telemetry};
 use crate::ipc::{BindError, Role, Server, bind};
-use crate::kernel::{LoadError, Pins};
+use crate::kernel::{Attribution, Legacy, LoadError, Pins};
 use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
 use crate::store::Store;
@@ -56,15 +56,24 @@ pub(super) struct About {
     pub(super) connections: Cell<usize>,
 }
 
+/// How jobs are counted.
+#[derive(Debug)]
+pub enum Counting {
+    /// By programs in the kernel, and what became of what a former agent counted.
+    Exactly(Legacy),
+    /// By samples of `/proc`, and why not exactly.
+    Sampled(LoadError),
+}
+
 /// What there is to say of an agent that can be connected to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listening {
     /// Where workers connect; nothing if the service manager opened the socket.
     pub worker: Option<PathBuf>,
     /// Where operators connect.
     pub control: Option<PathBuf>,
-    /// Whether a former agent's figures were taken over.
-    pub is_taken_over: bool,
+    /// How jobs are counted.
+    pub counting: Counting,
     /// Why there is no history, if there is none.
     pub history_trouble: Option<String>,
 }
@@ -113,7 +122,7 @@ async fn serve(
     let mut telemetry = Telemetry::start().map_err(system("cannot read /proc"))?;
     let sample = telemetry.read().unwrap_or_default();
     let limits = configure::connection_limits(&config);
-    let (state, is_taken_over) = begin(config, pins, sample)?;
+    let (state, counting) = begin(config, pins, sample)?;
     let ended = state.attribution.ended_fd().try_clone_to_owned().map_err(system("cannot look"))?;
     let history_trouble = state.history.store.as_ref().and_then(Store::trouble);
     let shared = Rc::new(Shared {
@@ -137,7 +146,7 @@ async fn serve(
     ready(&Listening {
         worker: worker_path.clone(),
         control: control_path.clone(),
-        is_taken_over,
+        counting,
         history_trouble,
     });
     service_manager::ready("serving");
@@ -152,7 +161,7 @@ async fn serve(
     state.keep_all_learned();
     state.control.end_recording();
     state.history.store = None;
-    if !state.config.shutdown.keep_counting {
+    if !state.config.shutdown.keep_counting && !state.attribution.is_sampled() {
         pins.remove_all().map_err(system("cannot take the programs off the kernel"))?;
     }
     Ok(())
@@ -186,8 +195,20 @@ fn group(name: &str) -> Option<u32> {
     })
 }
 
-fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool), AgentError> {
-    let (attribution, is_taken_over) = pins.open_or_load(configure::capacity(&config))?;
+fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Counting), AgentError> {
+    let capacity = configure::capacity(&config);
+    let (attribution, counting) = match pins.open_or_load(capacity) {
+        Ok((attribution, legacy)) => (attribution, Counting::Exactly(legacy)),
+        // Root may do all that it takes: then something is set up in a wrong way.
+        Err(error @ LoadError::Pin { .. }) if rustix::process::geteuid().is_root() => {
+            return Err(error.into());
+        }
+        Err(error) => {
+            tracing::warn!(%error, "figures are samples of /proc, and no lease outlives the agent");
+            let attribution = Attribution::sampled(capacity).map_err(system("no memory"))?;
+            (attribution, Counting::Sampled(error))
+        }
+    };
     let settings = configure::control_settings(&config);
     let recording = configure::recording(&config).map(Recording::start).transpose();
     let recording = recording.map_err(system("cannot record decisions"))?;
@@ -203,10 +224,11 @@ fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, bool
     let mut state = State::new(attribution, control, history, config.clone());
     state.configure(config);
     recovery::take_up_names(&mut state);
+    recovery::take_up_workers(&mut state);
     recovery::take_up_leases(&mut state);
     state.look_for_the_first_time(sample);
     state.take_in_ended();
-    Ok((state, is_taken_over))
+    Ok((state, counting))
 }
 
 /// Takes in ends of tasks as they happen.

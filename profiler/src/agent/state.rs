@@ -18,7 +18,7 @@ use super::words;
 use super::workers::Workers;
 use crate::config::Config;
 use crate::control::{Effect, Event};
-use crate::ipc::Latest;
+use crate::ipc::{Latest, Line};
 use crate::kernel::{Attribution, TagError, monotonic_ns};
 use crate::lease::{self, Grant, LeaseState, Ledger};
 use crate::model::{
@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) workers: Workers,
     pub(super) wishes: HashMap<Ticket, Wish>,
     pub(super) leases_of: HashMap<Owner, Vec<LeaseId>>,
+    /// Connections that are open.
+    pub(super) lines: HashMap<Owner, Line>,
     pub(super) permits_of: HashMap<Owner, Vec<PermitId>>,
     pub(super) providers: Names,
     /// Who is told of every change: calls that watch.
@@ -108,6 +110,7 @@ impl State {
             workers: Workers::default(),
             wishes: HashMap::new(),
             leases_of: HashMap::new(),
+            lines: HashMap::new(),
             permits_of: HashMap::new(),
             providers: Names::default(),
             watchers: Vec::new(),
@@ -231,6 +234,10 @@ impl State {
         grant: &Grant,
         job: Option<(Members, Holder)>,
     ) -> Result<wire::Grant, WorkerError> {
+        let owner = self.ledger().lease(grant.lease).map(|lease| lease.owner);
+        if let (Some((members, holder)), Some(owner)) = (&job, owner) {
+            self.end_forgotten(*members, holder.into(), owner);
+        }
         let begun = job.ok_or(WorkerError::Draining {}).and_then(|(members, holder)| {
             let Self { attribution, workers, .. } = self;
             Job::begin(attribution, workers, grant.lease, grant.connector, members, holder)
@@ -291,7 +298,9 @@ impl State {
     fn refusal(&self, error: &BeginError, members: Members) -> WorkerError {
         let (tid, pid) = match members {
             Members::Thread { tid } => (Some(tid), None),
-            Members::Process { pid } | Members::Tree { pid } => (None, Some(pid)),
+            Members::Process { pid } | Members::Tree { pid } | Members::Children { pid } => {
+                (None, Some(pid))
+            }
         };
         match error {
             BeginError::Full(_) => WorkerError::TooMany {
@@ -314,6 +323,13 @@ impl State {
         lease: LeaseId,
         outcome: Option<wire::Outcome>,
     ) -> Option<Usage> {
+        let usage = self.end(lease, outcome)?;
+        self.carry_out(None);
+        Some(usage)
+    }
+
+    /// As [`State::release`]. Whom it makes room for is to be carried out.
+    pub(super) fn end(&mut self, lease: LeaseId, outcome: Option<wire::Outcome>) -> Option<Usage> {
         let mut job = self.jobs.remove(&lease)?;
         if let Some(held) = self.held_by.get_mut(&job.holder.uid) {
             *held = held.saturating_sub(1);
@@ -337,7 +353,7 @@ impl State {
         let finished = job.finished(&usage, held.and_then(|(_, source)| source));
         self.ended.push_back(Ended { job, usage: usage.clone(), outcome });
         self.somebody_ended.notify_one();
-        self.tell(Event::Release { lease, finished: Some(finished) });
+        self.control.tell_known(Self::now(), Event::Release { lease, finished: Some(finished) });
         Some(usage)
     }
 
@@ -354,6 +370,7 @@ impl State {
 
     /// A connection is gone. Its leases end with their last task.
     pub(super) fn disconnected(&mut self, owner: Owner) {
+        self.lines.remove(&owner);
         for permit in self.permits_of.remove(&owner).unwrap_or_default() {
             // One that belonged to a lease ended with it.
             let _ = self.control.tell(Self::now(), Event::ReleasePermit(permit));
@@ -368,6 +385,14 @@ impl State {
             }
         }
         self.carry_out(None);
+    }
+
+    /// Whether a lease's connection is gone, if only this very moment.
+    pub(super) fn is_cut_off(&self, lease: LeaseId) -> bool {
+        self.ledger().lease(lease).is_some_and(|lease| {
+            lease.state == LeaseState::Orphaned
+                || self.lines.get(&lease.owner).is_some_and(|line| line.is_cut())
+        })
     }
 
     /// Takes in the ends of tasks: a lease whose worker is gone ends with its last task.

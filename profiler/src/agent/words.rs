@@ -23,6 +23,13 @@ pub(super) const fn on_timeout(on_timeout: wire::OnTimeout) -> model::OnTimeout 
     }
 }
 
+pub(super) const fn source(source: model::Source) -> wire::Source {
+    match source {
+        model::Source::Ebpf => wire::Source::Ebpf,
+        model::Source::Procfs => wire::Source::Procfs,
+    }
+}
+
 pub(super) const fn how(how: model::How) -> wire::How {
     match how {
         model::How::Granted => wire::How::Granted,

@@ -231,16 +231,8 @@ impl State {
     pub(super) fn owned(&self, session: &Session, lease: LeaseId) -> Option<()> {
         let found = self.ledger().lease(lease)?;
         let is_orphan = found.state == LeaseState::Orphaned;
-        (found.owner == session.owner || is_orphan && self.had(session, lease)).then_some(())
-    }
-
-    /// Whether the caller's process had the lease before its connection went away.
-    fn had(&self, session: &Session, lease: LeaseId) -> bool {
-        self.jobs.get(&lease).is_some_and(|job| {
-            let (holder, caller) = (&job.holder, &session.caller);
-            (holder.uid, holder.pid, holder.process_start_ticks)
-                == (caller.uid, caller.pid, caller.start_ticks)
-        })
+        (found.owner == session.owner || is_orphan && self.had((&session.caller).into(), lease))
+            .then_some(())
     }
 
     fn peek(&self, lease: LeaseId) -> Option<Usage> {
@@ -253,8 +245,14 @@ impl State {
         session: &Session,
         lease: LeaseId,
     ) -> Option<profiler_client::protocol::Grant> {
-        self.owned(session, lease)?;
         let before = self.ledger().lease(lease)?.owner;
+        if self.owned(session, lease).is_none() {
+            if !(self.had((&session.caller).into(), lease) && self.is_cut_off(lease)) {
+                return None;
+            }
+            self.disconnected(before);
+            self.owned(session, lease)?;
+        }
         if let Some(leases) = self.leases_of.get_mut(&before) {
             leases.retain(|other| *other != lease);
         }
@@ -296,6 +294,12 @@ impl State {
             }
         }
         let members = self.members(session, call.scope.unwrap_or_default(), call.tid)?;
+        self.end_forgotten(members, (&session.caller).into(), session.owner);
+        if let Members::Thread { tid } = members
+            && self.workers.works_for(&self.attribution, tid).is_some()
+        {
+            return Err(WorkerError::TaskIsTaken { tid });
+        }
         let connector = self.connector(&call.connector)?;
         let source_name = call.source.as_deref();
         let (priority, providers) =
@@ -349,13 +353,11 @@ impl State {
                         && self.workers.knows(&self.attribution, caller.pid, *tid)
                 });
                 let tid = known.or_else(|| caller.thread(tid)).ok_or(gone)?;
-                if self.workers.is_busy(&self.attribution, tid) {
-                    return Err(WorkerError::TaskIsTaken { tid });
-                }
                 Ok(Members::Thread { tid })
             }
             Scope::Process => Ok(Members::Process { pid: caller.process(None).ok_or(gone)? }),
             Scope::Tree => Ok(Members::Tree { pid: caller.process(None).ok_or(gone)? }),
+            Scope::Children => Ok(Members::Children { pid: caller.process(None).ok_or(gone)? }),
         }
     }
 

@@ -22,11 +22,10 @@ struct Known {
 }
 
 impl Workers {
-    /// Whether a live thread with this id works for some lease.
-    pub(super) fn is_busy(&self, attribution: &Attribution, tid: u32) -> bool {
-        self.known
-            .get(&tid)
-            .is_some_and(|known| known.lease.is_some() && attribution.is_alive(&known.worker))
+    /// The lease that a live thread with this id works for.
+    pub(super) fn works_for(&self, attribution: &Attribution, tid: u32) -> Option<LeaseId> {
+        let known = self.known.get(&tid).filter(|known| attribution.is_alive(&known.worker))?;
+        known.lease
     }
 
     /// Whether a thread is known and lives.
@@ -64,6 +63,11 @@ impl Workers {
     /// Takes up a thread that worked for a lease before a restart.
     pub(super) fn restore(&mut self, worker: Worker, lease: LeaseId) {
         self.known.insert(worker.tid, Known { worker, lease: Some(lease) });
+    }
+
+    /// Takes up a thread that was between two jobs.
+    pub(super) fn restore_idle(&mut self, worker: Worker) {
+        self.known.insert(worker.tid, Known { worker, lease: None });
     }
 
     /// Has a thread work for nobody.

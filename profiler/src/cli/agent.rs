@@ -9,9 +9,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Agent, Unpin};
 use super::{Failure, USAGE, print};
-use crate::agent::{self, Listening};
+use crate::agent::{self, Counting, Listening};
 use crate::config::{Config, Layers, LogFormat};
-use crate::kernel::{PIN_ROOT, Pins};
+use crate::kernel::{Legacy, PIN_ROOT, Pins};
 
 pub(super) fn agent(args: &Agent) -> Result<ExitCode, Failure> {
     let mut set = args.configuration.set.clone();
@@ -55,8 +55,17 @@ fn greet(listening: &Listening) {
         place(&listening.worker),
         place(&listening.control),
     );
-    if listening.is_taken_over {
-        text += "  took over what a former agent counted\n";
+    match &listening.counting {
+        Counting::Exactly(Legacy::None) => {}
+        Counting::Exactly(Legacy::TakenOver) => text += "  took over what a former agent counted\n",
+        Counting::Sampled(why) => {
+            text += &format!("  figures are samples of /proc, not exact: {why}\n");
+            text += "  `profiler doctor` says how to get exact ones\n";
+        }
+        Counting::Exactly(Legacy::Lost { reasons }) => {
+            text += "  lost what a former agent counted, and its leases:\n";
+            text.extend(reasons.iter().map(|reason| format!("    {reason}\n")));
+        }
     }
     if let Some(trouble) = &listening.history_trouble {
         text += &format!("  no history: {trouble}\n");

@@ -49,7 +49,6 @@ pub(super) enum End {
 
 /// A connection, and what is left to do on it.
 pub(super) struct Connection<S: Service> {
-    stream: UnixStream,
     role: Role,
     frames: Frames,
     /// Whole calls may lie in `frames`.
@@ -63,6 +62,8 @@ pub(super) struct Connection<S: Service> {
     /// The connection ends once everything is written.
     is_ending: bool,
     open: Open<S>,
+    /// Dropped, and so closed, after the session that knows it.
+    stream: UnixStream,
 }
 
 /// A session, which the service gets back whatever happens.
@@ -87,7 +88,6 @@ impl<S: Service> Connection<S> {
         session: S::Session,
     ) -> Self {
         Self {
-            stream,
             role,
             frames: Frames::new(MAX_CALL_BYTES),
             has_calls: false,
@@ -96,6 +96,7 @@ impl<S: Service> Connection<S> {
             deadline: None,
             is_ending: false,
             open: Open { session: Some(session), place },
+            stream,
         }
     }
 

@@ -21,6 +21,6 @@ mod tests;
 
 pub use latest::Latest;
 pub use listen::{BindError, bind};
-pub use peer::Peer;
+pub use peer::{Line, Peer};
 pub use server::{Limits, Server};
 pub use service::{Answer, Answered, Call, Pending, Reply, Role, Service, Told};

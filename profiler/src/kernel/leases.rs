@@ -4,7 +4,8 @@
 use std::mem::offset_of;
 use std::sync::atomic::{Ordering, fence};
 
-use profiler_common::{JobEntry, JobRef, LeaseEntry, NO_ENTRY, Name, TaskEntry};
+use profiler_common::task::FREE;
+use profiler_common::{JobEntry, JobRef, LeaseEntry, NO_ENTRY, Name, Span, TaskEntry};
 
 use super::load::Attribution;
 use super::spans::Worker;
@@ -57,6 +58,38 @@ impl Attribution {
             .map(|lease| (JobRef(lease.job), lease))
             .filter(|(job, _)| self.has_job(*job))
             .collect()
+    }
+
+    /// Threads that go from job to job and work for none now.
+    #[must_use]
+    pub fn idle_workers(&self) -> Vec<Worker> {
+        let used = self.session.get(0).map_or(0, |session| session.entries_used);
+        let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
+        (0..used)
+            .filter(|&entry| self.job_at(entry) == Some(0))
+            .filter_map(|entry| self.worker_at(entry))
+            .filter(|worker| self.is_alive(worker))
+            .collect()
+    }
+
+    /// The job that an entry's task works for: 0 for none, nothing if the entry is free.
+    fn job_at(&self, entry: u32) -> Option<u64> {
+        let current = self.entries.part(entry, offset_of!(TaskEntry, current))?;
+        let span =
+            offset_of!(TaskEntry, spans) + TaskEntry::span_index(current) * size_of::<Span>();
+        (current != FREE).then(|| self.entries.part(entry, span + offset_of!(Span, job))).flatten()
+    }
+
+    /// Jobs that have their slot and no lease: whoever began them ended before they were of use to
+    /// anybody.
+    #[must_use]
+    pub fn jobs_without_lease(&self) -> Vec<JobRef> {
+        let job_of = |slot| self.jobs.part(slot, offset_of!(JobEntry, job)).map(JobRef);
+        let leased = |job: JobRef| {
+            let lease = self.leases.get(job.slot());
+            lease.is_some_and(|lease| lease.lease != 0 && lease.job == job.0)
+        };
+        (0..self.jobs_used).filter_map(job_of).filter(|job| job.0 != 0 && !leased(*job)).collect()
     }
 
     /// Whether a job has its slot.

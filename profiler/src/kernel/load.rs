@@ -21,6 +21,7 @@ use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
 use super::probe::{self, Attached, Group, Hook};
+use super::sampled::Sampler;
 use crate::model::Known;
 
 /// The iterator that puts tags on tasks.
@@ -112,7 +113,7 @@ pub struct Attribution {
     pub(super) leases: MappedArray<LeaseEntry>,
     pub(super) session: MappedArray<SessionState>,
     pub(super) request: MappedArray<TagRequest>,
-    pub(super) ended: RingBuf<MapData>,
+    pub(super) ends: Ends,
     pub(super) devices: MappedArray<DeviceTotal>,
     pub(super) memory: MappedArray<AddressSpace>,
     pub(super) attached: Attached,
@@ -124,6 +125,14 @@ pub struct Attribution {
     pub(super) jobs_used: u32,
     /// Keeps the kernel's statistics on; see [`Attribution::keep_own_time`].
     pub(super) statistics: Option<OwnedFd>,
+}
+
+/// How ends of tasks are learned of.
+pub(super) enum Ends {
+    /// The programs tell.
+    Kernel(RingBuf<MapData>),
+    /// There are none: somebody has to look.
+    Sampled(Sampler),
 }
 
 impl Attribution {
@@ -186,7 +195,7 @@ impl Attribution {
             leases: mapped(maps, "LEASES")?,
             session: mapped(maps, "SESSION")?,
             request: mapped(maps, "REQUEST")?,
-            ended: RingBuf::try_from(Map::RingBuf(ended)).map_err(map_error("ENDED"))?,
+            ends: Ends::Kernel(RingBuf::try_from(Map::RingBuf(ended)).map_err(map_error("ENDED"))?),
         })
     }
 
@@ -243,7 +252,10 @@ impl Attribution {
     /// one of a job does.
     #[must_use]
     pub fn ended_fd(&self) -> BorrowedFd<'_> {
-        self.ended.as_fd()
+        match &self.ends {
+            Ends::Kernel(ended) => ended.as_fd(),
+            Ends::Sampled(sampler) => sampler.fd(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// A memory-mapped `BPF_MAP_TYPE_ARRAY` of `T`.
 ///
@@ -69,6 +69,21 @@ impl<T: Plain> MappedArray<T> {
         // SAFETY: a new mapping at an address that the kernel picks.
         let start =
             unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, map, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { start, elements, bytes, element: PhantomData })
+    }
+
+    /// An array of our own memory, in which nothing is counted yet.
+    ///
+    /// # Errors
+    /// What `mmap(2)` says.
+    pub(super) fn private(elements: u32) -> io::Result<Self> {
+        let bytes =
+            (elements as usize * size_of::<T>()).next_multiple_of(rustix::param::page_size());
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address that the kernel picks; zeros are a value of each type.
+        let start =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, protection, MapFlags::PRIVATE) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { start, elements, bytes, element: PhantomData })
     }

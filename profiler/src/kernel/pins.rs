@@ -1,27 +1,42 @@
 //! Pins: names in bpffs under which programs, links and maps outlive the process that made them, so
 //! that jobs are counted while the agent restarts.
 //!
-//! All pins of one build lie in a folder that is named after the object's content, so that a build
-//! with other layouts never takes them for its own. The folder gets that name last: one that has it
-//! is complete.
+//! All pins lie in a folder that is named after the layout of the maps: a build with the same one takes
+//! them over, whichever build left them, programs and all; a build with another one never takes them
+//! for its own, and says that they are lost. The folder gets that name last: one that has it is complete.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::hash::Hasher;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::bpf::{open_pinned, pin};
 use super::btf::{self, BTF_PATH};
-use super::load::{Attribution, Capacity, LoadError, OBJECT, note_fields};
+use super::layout::LAYOUT;
+use super::load::{Attribution, Capacity, LoadError, note_fields};
 use super::offsets::Offsets;
 use super::probe::{self, Attached};
 
 /// Where the pins of all builds lie.
 pub const PIN_ROOT: &str = "/sys/fs/bpf/profiler";
 
-/// The pins of this build.
+/// What a former agent left, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Legacy {
+    /// There was nothing.
+    #[default]
+    None,
+    /// Its programs go on counting, and its figures go on.
+    TakenOver,
+    /// It could not be used, and is gone: its leases are over, and what they used is unknown.
+    Lost {
+        /// Where it was, and why it could not be used.
+        reasons: Vec<String>,
+    },
+}
+
+/// The pins that this build makes and can use.
 #[derive(Clone, Debug)]
 pub struct Pins {
     root: PathBuf,
@@ -34,26 +49,40 @@ impl Pins {
         Self { root: root.into() }
     }
 
-    /// Whether a process of this build left its programs counting.
-    #[must_use]
-    pub fn are_there(&self) -> bool {
-        self.folder().is_dir()
-    }
-
-    /// Takes over what a process of this build left, or else loads anew, and pins that. Says whether
-    /// it was taken over.
+    /// Takes over what a former process left, or else loads anew, and pins that. What cannot be taken
+    /// over is removed: its programs would count for nobody.
     ///
     /// # Errors
     /// As for [`Attribution::load`], and where nothing can be pinned.
-    pub fn open_or_load(&self, capacity: Capacity) -> Result<(Attribution, bool), LoadError> {
-        if self.are_there() {
-            match self.open() {
-                Ok(attribution) => return Ok((attribution, true)),
-                // Whatever it is, nobody can use it any more.
-                Err(_) => self.remove(&self.folder()).map_err(|error| self.error(&error))?,
-            }
+    pub fn open_or_load(&self, capacity: Capacity) -> Result<(Attribution, Legacy), LoadError> {
+        let failed = |error: io::Error| self.error(&error);
+        let (mut opened, mut reasons) = (None, Vec::new());
+        for folder in self.folders().map_err(failed)? {
+            let why = if folder == self.folder() {
+                match self.open() {
+                    Ok(attribution) => {
+                        opened = Some(attribution);
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                }
+            } else if folder == self.unfinished() {
+                // Nobody ever counted with it.
+                self.remove(&folder).map_err(failed)?;
+                continue;
+            } else {
+                "its figures are laid out in another way".to_owned()
+            };
+            reasons.push(format!("{}: {why}", folder.display()));
+            self.remove(&folder).map_err(failed)?;
         }
-        self.load(capacity).map(|attribution| (attribution, false))
+        let legacy = match (&opened, reasons.is_empty()) {
+            (_, false) => Legacy::Lost { reasons },
+            (Some(_), true) => Legacy::TakenOver,
+            (None, true) => Legacy::None,
+        };
+        let attribution = opened.map_or_else(|| self.load(capacity), Ok)?;
+        Ok((attribution, legacy))
     }
 
     /// Removes every pin of every build. What nobody holds open any more goes with it: programs stop,
@@ -62,25 +91,18 @@ impl Pins {
     /// # Errors
     /// What the file system says.
     pub fn remove_all(&self) -> io::Result<Vec<PathBuf>> {
-        let folders = match fs::read_dir(&self.root) {
-            Ok(entries) => {
-                entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
+        let folders = self.folders()?;
         for folder in &folders {
             self.remove(folder)?;
         }
-        fs::remove_dir(&self.root)?;
-        Ok(folders)
+        match fs::remove_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(folders),
+            removed => removed.map(|()| folders),
+        }
     }
 
     fn load(&self, capacity: Capacity) -> Result<Attribution, LoadError> {
-        // No dot: bpffs keeps names with dots for itself.
-        let mut building = self.folder().into_os_string();
-        building.push("-new");
-        let building = PathBuf::from(building);
+        let building = self.unfinished();
         let failed = |error: io::Error| self.error(&error);
         self.remove(&building).map_err(failed)?;
         fs::create_dir_all(&building).map_err(failed)?;
@@ -122,23 +144,24 @@ impl Pins {
         Ok(attribution)
     }
 
-    /// The folder of this build's pins.
+    /// The folder of the pins that this build can use.
     fn folder(&self) -> PathBuf {
-        // FNV-1a: only to tell builds apart.
-        struct Fnv(u64);
-        impl Hasher for Fnv {
-            fn finish(&self) -> u64 {
-                self.0
-            }
-            fn write(&mut self, bytes: &[u8]) {
-                for byte in bytes {
-                    self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-                }
-            }
+        self.root.join(format!("{LAYOUT:016x}"))
+    }
+
+    /// The folder as long as not everything is in it.
+    fn unfinished(&self) -> PathBuf {
+        // No dot: bpffs keeps names with dots for itself.
+        self.root.join(format!("{LAYOUT:016x}-new"))
+    }
+
+    /// Every folder of pins that there is.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(&self.root) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
-        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-        hash.write(OBJECT);
-        self.root.join(format!("{:016x}", hash.finish()))
     }
 
     fn remove(&self, folder: &Path) -> io::Result<()> {

@@ -14,7 +14,7 @@ use profiler_common::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use super::load::Attribution;
+use super::load::{Attribution, Ends};
 use super::running::charged_now;
 use crate::model::LatencyHistogram;
 
@@ -182,7 +182,11 @@ impl Attribution {
 
     /// Hands over the ends of tasks that came since the last call, oldest first.
     pub fn drain_ended(&mut self, mut each: impl FnMut(&TaskEnded)) {
-        while let Some(item) = self.ended.next() {
+        let Ends::Kernel(ended) = &mut self.ends else {
+            self.sample().iter().for_each(each);
+            return;
+        };
+        while let Some(item) = ended.next() {
             let mut event = MaybeUninit::<TaskEnded>::uninit();
             let size = size_of::<TaskEnded>().min(item.len());
             // SAFETY: both are at least `size` bytes long and apart.
@@ -223,7 +227,10 @@ impl Attribution {
         let mut tasks = Vec::with_capacity(expected.min(used.into()) as usize);
         for mut task in (0..used).filter_map(|index| self.listed(index, is_wanted)) {
             let left = task.progress.now;
-            if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
+            if self.is_sampled() {
+                let now = Self::sampled_now(task.pid, task.tid, task.start_boottime_ns);
+                task.progress.now = now.unwrap_or(left);
+            } else if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
                 add_running_slice(&mut task, running[at].1);
             }
             add_block_wait(&mut task.progress, &left, now_ns);

@@ -113,7 +113,11 @@ impl Attribution {
         let is_same = part(offset_of!(TaskEntry, tid))? == ids
             && part(offset_of!(TaskEntry, start_boottime_ns))? == worker.start_boottime_ns;
         let current = part(offset_of!(TaskEntry, current))?;
-        (is_same && current != 0 && current & ENDING == 0).then_some(current)
+        let is_there = || {
+            !self.is_sampled()
+                || Self::sampled_now(worker.pid, worker.tid, worker.start_boottime_ns).is_some()
+        };
+        (is_same && current != 0 && current & ENDING == 0 && is_there()).then_some(current)
     }
 
     /// Where the thread's figures stand now. While it waits for our answer they stand still.
@@ -122,6 +126,10 @@ impl Attribution {
         let at_now = at + offset_of!(profiler_common::Progress, now);
         let at_observed = at + offset_of!(profiler_common::Progress, observed);
         let mut now: Counters = self.entries.part(worker.entry, at_now)?;
+        if self.is_sampled() {
+            let found = Self::sampled_now(worker.pid, worker.tid, worker.start_boottime_ns)?;
+            return Some((found, self.entries.part(worker.entry, at_observed)?));
+        }
         if self.is_running(worker.tid)
             && let Some(charged) = charged_now(worker.pid, worker.tid)
         {
@@ -135,6 +143,20 @@ impl Attribution {
         let wanted = u64::from(tid) + 1;
         let at = offset_of!(profiler_common::CpuEntry, running);
         (0..self.cpus.len()).any(|cpu| self.cpus.part(cpu, at) == Some(wanted))
+    }
+
+    /// Counts a task that joins a job.
+    pub(super) fn count_in(&self, job: JobRef, connector: u32, is_process: bool) {
+        self.each_total(Some((job, connector)), |total| count_in(total, is_process));
+    }
+
+    /// Adds what a task spent that ended.
+    pub(super) fn add_ended(&self, of: (JobRef, u32), spent: &Spent) {
+        self.each_total(Some(of), |total| {
+            total.begin_move();
+            total.add(spent);
+            total.finish_move();
+        });
     }
 
     /// Does the same to the sums of a job, if it still has its slot, and of its connector.

@@ -158,8 +158,12 @@ impl Attribution {
         since_ns: u64,
     ) -> Result<Tagged, TagError> {
         let connector = self.jobs.get(job.slot()).map_or(0, |entry| entry.connector);
-        let mode = mode as u32;
+        let (tag_mode, mode) = (mode, mode as u32);
         let request = TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
+        if self.is_sampled() {
+            let answer = self.tag_sampled(tasks, request, tag_mode)?;
+            return tagged(&answer);
+        }
         self.request.set(0, request);
         let Some(program) = self.programs.get(TAG_PROGRAM) else {
             return Err(TagError::Kernel(io::ErrorKind::NotFound.into()));
@@ -168,16 +172,20 @@ impl Attribution {
             Some(libc::ESRCH) => TagError::Gone,
             _ => TagError::Kernel(error),
         })?;
-        let answer = self.request.get(0).unwrap_or_default();
-        match answer {
-            TagRequest { failed: 1.., .. } => Err(TagError::NoMemory(answer.failed)),
-            TagRequest { changed: 0, unchanged: 0, ending: 0, .. } => Err(TagError::Gone),
-            TagRequest { changed: 0, unchanged: 0, .. } => Err(TagError::Ending),
-            _ => Ok(Tagged {
-                changed: answer.changed,
-                unchanged: answer.unchanged,
-                entry: u32::try_from(answer.entry).ok(),
-            }),
-        }
+        tagged(&self.request.get(0).unwrap_or_default())
+    }
+}
+
+/// What came of a request.
+fn tagged(answer: &TagRequest) -> Result<Tagged, TagError> {
+    match answer {
+        TagRequest { failed: 1.., .. } => Err(TagError::NoMemory(answer.failed)),
+        TagRequest { changed: 0, unchanged: 0, ending: 0, .. } => Err(TagError::Gone),
+        TagRequest { changed: 0, unchanged: 0, .. } => Err(TagError::Ending),
+        _ => Ok(Tagged {
+            changed: answer.changed,
+            unchanged: answer.unchanged,
+            entry: u32::try_from(answer.entry).ok(),
+        }),
     }
 }

@@ -4,7 +4,7 @@ use profiler_common::Lost;
 
 use super::load::Attribution;
 use super::reader::{JobSnapshot, LiveTask};
-use crate::model::{Known, MemoryFigures, Usage};
+use crate::model::{Known, MemoryFigures, Source, Usage};
 
 /// When a job's figures were read, and since when they count.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,12 @@ impl JobSnapshot {
 }
 
 impl Attribution {
+    /// Where its figures come from.
+    #[must_use]
+    pub const fn source(&self) -> Source {
+        if self.is_sampled() { Source::Procfs } else { Source::Ebpf }
+    }
+
     /// What was lost since then, by cause.
     pub fn lost_since(&self, before: &Lost) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let causes = causes(before);

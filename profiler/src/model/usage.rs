@@ -210,6 +210,20 @@ impl Usage {
 }
 
 impl Usage {
+    /// The same from samples of `/proc`: who held the CPU is not among what they can give.
+    #[must_use]
+    pub fn sampled(self) -> Self {
+        Self {
+            source: Source::Procfs,
+            life_ns: None,
+            run_queue_throttled_ns: None,
+            run_queue_managed_ns: None,
+            run_queue_self_ns: None,
+            run_queue_external_ns: None,
+            ..self
+        }
+    }
+
     /// With what was held, if that is known.
     #[must_use]
     pub fn with_memory(self, memory: Option<MemoryFigures>) -> Self {

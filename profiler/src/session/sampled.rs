@@ -9,13 +9,13 @@ use std::io;
 use std::process::{Child, Command};
 use std::time::Instant;
 
-use procfs::process::{Process, Stat, Task};
+use procfs::process::{Process, Stat};
 use profiler_common::{Counters, MemoryUse, Spent};
 use rustix::event::PollFd;
 
 use super::{AttachError, Measured, Meter, Standing, check_process};
-use crate::kernel::monotonic_ns;
-use crate::model::{Known, Source, Tally, TaskFigures, Usage};
+use crate::kernel::{ProcTask, monotonic_ns};
+use crate::model::{Known, Tally, TaskFigures, Usage};
 
 /// A session whose figures come from `/proc`.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Sampled {
         for (process, stat) in self.members() {
             let Ok(tasks) = process.tasks() else { continue };
             for task in tasks.flatten() {
-                let Some(sample) = Sample::of(&task) else { continue };
+                let Some(sample) = ProcTask::of(&task) else { continue };
                 self.live += 1;
                 self.io_is_closed |= !sample.has_io;
                 self.note(&sample, &stat, is_first_of_attach);
@@ -107,9 +107,9 @@ impl Sampled {
         }
     }
 
-    fn note(&mut self, sample: &Sample, process: &Stat, is_old: bool) {
+    fn note(&mut self, sample: &ProcTask, process: &Stat, is_old: bool) {
         let now_ns = monotonic_ns();
-        let Sample { stat, counters, .. } = sample;
+        let ProcTask { stat, counters, .. } = sample;
         let seen = self.tasks.entry((stat.pid, stat.starttime)).or_insert_with(|| Seen {
             base: if is_old { *counters } else { Counters::default() },
             figures: TaskFigures {
@@ -129,19 +129,6 @@ impl Sampled {
         figures.comm = [0; 16];
         for (to, from) in figures.comm.iter_mut().zip(stat.comm.bytes().take(15)) {
             *to = from;
-        }
-    }
-
-    /// What samples can give of a record; who held the CPU is not among it.
-    fn sampled(usage: Usage) -> Usage {
-        Usage {
-            source: Source::Procfs,
-            life_ns: None,
-            run_queue_throttled_ns: None,
-            run_queue_managed_ns: None,
-            run_queue_self_ns: None,
-            run_queue_external_ns: None,
-            ..usage
         }
     }
 
@@ -166,7 +153,7 @@ impl Sampled {
             counters.minor_faults = counters.minor_faults.max(waited_for.minor_faults);
             counters.major_faults = counters.major_faults.max(waited_for.major_faults);
         }
-        Self::sampled(Usage {
+        Usage {
             wall_ns: u64::try_from(self.began.elapsed().as_nanos()).ok(),
             // A command of ours was there, even if it ended before anybody looked.
             tasks: Some(self.tasks.len().max(1) as u64),
@@ -175,7 +162,8 @@ impl Sampled {
             // How much passed between the samples is not known, only that it may have.
             lost: BTreeMap::from([("not_sampled".to_owned(), 1)]),
             ..Usage::exact(&sum, &self.known())
-        })
+        }
+        .sampled()
     }
 }
 
@@ -221,10 +209,10 @@ impl Meter for Sampled {
         let known = self.known();
         let (mut processes, mut threads) = (tally.processes(&known), tally.threads(&known));
         for usage in processes.iter_mut().map(|process| &mut process.usage) {
-            *usage = Self::sampled(usage.clone());
+            *usage = usage.clone().sampled();
         }
         for usage in threads.iter_mut().map(|thread| &mut thread.usage) {
-            *usage = Self::sampled(usage.clone());
+            *usage = usage.clone().sampled();
         }
         Measured {
             usage: self.usage(),
@@ -243,41 +231,6 @@ fn all_processes() -> Vec<(Process, Stat)> {
     all.filter_map(|process| process.stat().ok().map(|stat| (process, stat)))
         .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
         .collect()
-}
-
-/// One task as `/proc` shows it.
-struct Sample {
-    stat: Stat,
-    counters: Counters,
-    has_io: bool,
-}
-
-impl Sample {
-    /// `None` if the task is gone.
-    fn of(task: &Task) -> Option<Self> {
-        let stat = task.stat().ok()?;
-        let scheduled = task.schedstat().ok()?;
-        let status = task.status().ok()?;
-        // Closed to us if the process belongs to somebody else.
-        let io = task.io().ok();
-        let of_io = |field: fn(&procfs::process::Io) -> u64| io.as_ref().map_or(0, field);
-        let counters = Counters {
-            cpu_ns: scheduled.sum_exec_runtime,
-            run_queue_ns: scheduled.run_delay,
-            voluntary_switches: status.voluntary_ctxt_switches.unwrap_or(0),
-            involuntary_switches: status.nonvoluntary_ctxt_switches.unwrap_or(0),
-            minor_faults: stat.minflt,
-            major_faults: stat.majflt,
-            read_bytes: of_io(|io| io.read_bytes),
-            write_bytes: of_io(|io| io.write_bytes),
-            cancelled_write_bytes: of_io(|io| io.cancelled_write_bytes),
-            logical_read_bytes: of_io(|io| io.rchar),
-            logical_write_bytes: of_io(|io| io.wchar),
-            read_calls: of_io(|io| io.syscr),
-            write_calls: of_io(|io| io.syscw),
-        };
-        Some(Self { stat, counters, has_io: io.is_some() })
-    }
 }
 
 /// What our descendants that ended and were waited for used.

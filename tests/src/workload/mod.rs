@@ -35,8 +35,11 @@
 //! | `crowd` | `count` (100), `go`, `until` | threads that are born when told and sleep until told |
 //! | `wait-then-work` | `fifo`, `threads` (2), `work-us` (5000) | threads and a child that start when told |
 //! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
+//! | `namespaced-worker` | `socket`, `outside` | a worker of an agent, in a namespace of its own |
+//! | `soak` | `board`, `socket`, `first`, `count`, `seed` | clients of an agent that do random things |
 //! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -53,6 +56,7 @@ mod exits;
 mod family;
 mod files;
 mod memory;
+mod namespaced;
 mod pinned;
 mod scale;
 mod sockets;
@@ -112,6 +116,8 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "crowd" => scale::crowd(&args),
         "wait-then-work" => scale::wait_then_work(&args),
         "mark" => scale::mark(&args),
+        "soak" => soak(&args),
+        "namespaced-worker" => namespaced::worker(&args),
         "trace" => return trace::run(&args),
         _ => {
             eprintln!("workload: no such subcommand: {name}");
@@ -151,6 +157,14 @@ fn last_words(report: &Report) {
     report.write(&[Line::of_self(), total]);
 }
 
+/// Clients of an agent; see [`crate::soak`].
+fn soak(args: &Args) {
+    let path = |name: &str| PathBuf::from(args.text(name).expect("a path"));
+    let first = args.get("first", 0);
+    let clients = first..first + args.get("count", 1_usize);
+    crate::soak::run_clients(&path("board"), &path("socket"), clients, args.get("seed", 0));
+}
+
 /// Says something in the report that is no figure.
 fn note(report: &Report, text: &str) {
     let mut line = Line::new(What::Note, sys::getpid(), sys::gettid());
@@ -159,6 +173,6 @@ fn note(report: &Report, text: &str) {
 }
 
 /// The path of this very program.
-fn myself() -> std::path::PathBuf {
+fn myself() -> PathBuf {
     std::env::current_exe().expect("the path of this program")
 }

@@ -34,6 +34,8 @@ pub enum Scope {
     /// The caller's process with all that it starts.
     #[default]
     Tree,
+    /// What the caller's process starts from now on, but not that process itself.
+    Children,
 }
 
 /// What to do when the wait is over and no slot came free.

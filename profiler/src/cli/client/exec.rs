@@ -39,7 +39,8 @@ pub(super) fn exec(args: &Exec) -> Result<ExitCode, Failure> {
     };
     let client = args.socket.as_ref().map_or_else(Client::new, Client::at);
     // Until here a signal ends us, and with the connection the place in the queue.
-    let mut lease = client.acquire_telling(&args.request(), told).map_err(failure)?;
+    let request = args.request().children();
+    let lease = client.acquire_telling(&request, told).map_err(failure)?;
     if !lease.is_managed() {
         eprintln!("profiler: no agent; the command runs unmanaged");
     }
@@ -53,9 +54,6 @@ pub(super) fn exec(args: &Exec) -> Result<ExitCode, Failure> {
             return Err(not_started(program, &error));
         }
     };
-    // The command has our tag since its birth. What we ourselves do from here on is not its doing; if
-    // that cannot be told apart here, we count as a part of the job.
-    let _ = lease.detach_this_process();
     let status = run_to_end(&mut child, &mut signals)?.status();
     let usage = released(lease, status);
     report(args, json_file.as_ref(), Record { grant, usage, exit_status: status })

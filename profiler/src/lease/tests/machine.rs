@@ -200,8 +200,15 @@ impl Pair {
     }
 }
 
+/// Runs of a hundred operations on average: as many as `PROFILER_SOAK_OPERATIONS` comes to.
+fn runs() -> u32 {
+    let operations = std::env::var("PROFILER_SOAK_OPERATIONS").ok();
+    let operations = operations.map_or(40_000, |number| number.parse().unwrap());
+    operations / 100
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(runs()))]
 
     #[test]
     fn it_does_what_a_naive_ledger_says_and_everybody_is_served(

@@ -1,0 +1,412 @@
+//! The kernel half's work, done from `/proc` where no program may be loaded: the same arrays, filled in
+//! by looking.
+//!
+//! What a task does after its last look is missing, and so is a task that comes and goes between two of
+//! them. A task that lives when its job's figures are read is read at that moment. Nothing outlives
+//! the process, and memory, devices and sockets are not known.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::mem::offset_of;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use procfs::process::{Process, Task};
+use profiler_common::block::DEVICES_BITS;
+use profiler_common::task::FREE;
+use profiler_common::{
+    Counters, JobRef, MemoryUse, Progress, Span, Spent, TagMode, TagRequest, TaskEnded, TaskEntry,
+};
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::bpf::Tasks;
+use super::load::{Attribution, Capacity, Ends};
+use super::mapped::MappedArray;
+use super::probe::Attached;
+use super::proc_task::ProcTask;
+use super::reader::monotonic_ns;
+use super::tagging::TagError;
+use crate::model::Known;
+
+/// What takes the place of the programs.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    /// Ends of tasks that nobody asked for yet.
+    ended: VecDeque<TaskEnded>,
+    /// Never readable: ends are found by looking.
+    never: OwnedFd,
+    /// Entries of tasks, by thread id.
+    listed: HashMap<u32, u32>,
+    free: Vec<u32>,
+    used: u32,
+    /// Processes whose threads, or children too, belong to a job.
+    roots: HashMap<u32, Root>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    job: JobRef,
+    connector: u32,
+    mode: TagMode,
+    /// In clock ticks since boot: with its number it names the process.
+    start_ticks: u64,
+    /// What began later did so under the job.
+    since_ticks: u64,
+}
+
+impl Sampler {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.never.as_fd()
+    }
+}
+
+impl Attribution {
+    /// Attribution without any program: figures come from `/proc` when somebody looks.
+    ///
+    /// # Errors
+    /// Where there is no memory for the arrays.
+    pub fn sampled(capacity: Capacity) -> io::Result<Self> {
+        let Capacity { tasks, jobs, connectors, .. } = capacity;
+        let sampler = Sampler {
+            ended: VecDeque::new(),
+            never: eventfd(0, EventfdFlags::CLOEXEC)?,
+            listed: HashMap::new(),
+            free: Vec::new(),
+            used: 0,
+            roots: HashMap::new(),
+        };
+        Ok(Self {
+            cpus: MappedArray::private(1)?,
+            entries: MappedArray::private(tasks)?,
+            jobs: MappedArray::private(jobs)?,
+            connectors: MappedArray::private(connectors)?,
+            names: MappedArray::private(connectors)?,
+            leases: MappedArray::private(jobs)?,
+            session: MappedArray::private(1)?,
+            request: MappedArray::private(1)?,
+            ends: Ends::Sampled(sampler),
+            devices: MappedArray::private(1 << DEVICES_BITS)?,
+            memory: MappedArray::private(1)?,
+            attached: Attached { known: Known::sampled(true), ..Attached::default() },
+            programs: Default::default(),
+            free_jobs: Vec::new(),
+            jobs_used: 0,
+            statistics: None,
+        })
+    }
+
+    /// Whether figures come from `/proc` and not from programs in the kernel.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        matches!(self.ends, Ends::Sampled(_))
+    }
+
+    /// What a task's counters are now, if it is still the one that an entry is about.
+    pub(super) fn sampled_now(pid: u32, tid: u32, start_boottime_ns: u64) -> Option<Counters> {
+        let task = proc_task(pid, tid)?;
+        (boottime_ns(task.stat.starttime) == start_boottime_ns && is_alive(&task))
+            .then_some(task.counters)
+    }
+
+    /// As the iterator over tasks does it.
+    pub(super) fn tag_sampled(
+        &mut self,
+        tasks: Tasks,
+        request: TagRequest,
+        mode: TagMode,
+    ) -> Result<TagRequest, TagError> {
+        let mut answer = TagRequest { entry: u64::from(u32::MAX), ..request };
+        let job = JobRef(request.job);
+        let (pid, found) = match tasks {
+            Tasks::Thread(tid) => {
+                let pid = group_of(tid).ok_or(TagError::Gone)?;
+                (pid, proc_task(pid, tid).into_iter().collect::<Vec<_>>())
+            }
+            Tasks::Process(pid) => (pid, threads(pid)),
+        };
+        if let Tasks::Process(_) = tasks {
+            let is_new = self.root(pid, request, mode);
+            if mode == TagMode::Parent {
+                *(if is_new { &mut answer.changed } else { &mut answer.unchanged }) += 1;
+            }
+        }
+        for task in found {
+            let tid = task.stat.pid.cast_unsigned();
+            match mode {
+                TagMode::Parent => {}
+                TagMode::Remove => match self.entry_of(tid) {
+                    Some(entry) => {
+                        self.refresh(entry, &task);
+                        self.end_sampled(entry);
+                        answer.changed += 1;
+                    }
+                    None => answer.unchanged += 1,
+                },
+                _ if !is_alive(&task) => answer.ending += 1,
+                _ if self.entry_of(tid).is_some() => answer.unchanged += 1,
+                _ => {
+                    let begin = Some(task.counters);
+                    match self.list_sampled(&task, pid, job, request.connector, begin) {
+                        Some(entry) => answer.entry = entry.into(),
+                        None => answer.failed += 1,
+                    }
+                    answer.changed += 1;
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Notes that a process is a job's, or no longer. Whether it was not before.
+    fn root(&mut self, pid: u32, request: TagRequest, mode: TagMode) -> bool {
+        let (job, connector) = (JobRef(request.job), request.connector);
+        let Some(sampler) = self.sampler_mut() else { return false };
+        if mode == TagMode::Remove {
+            sampler.roots.remove(&pid);
+            return false;
+        }
+        let Some(leader) = proc_task(pid, pid) else { return false };
+        let start_ticks = leader.stat.starttime;
+        let known = sampler.roots.get(&pid);
+        let is_new = known.is_none_or(|root| (root.job, root.start_ticks) != (job, start_ticks));
+        if is_new {
+            let since_ticks = ticks_now();
+            sampler.roots.insert(pid, Root { job, connector, mode, start_ticks, since_ticks });
+        }
+        is_new
+    }
+
+    /// Looks at every task, and for new ones. Gives the ends that came since the last call.
+    pub(super) fn sample(&mut self) -> VecDeque<TaskEnded> {
+        for (tid, entry) in self.sampler_mut().map(|s| s.listed.clone()).unwrap_or_default() {
+            let found: Option<TaskEntry> = self.entries.get(entry);
+            let Some(found) = found.filter(|found| found.tid == tid) else { continue };
+            let task = proc_task(found.pid, tid).filter(|task| {
+                boottime_ns(task.stat.starttime) == found.start_boottime_ns && is_alive(task)
+            });
+            match task {
+                Some(task) => self.refresh(entry, &task),
+                None => self.end_sampled(entry),
+            }
+        }
+        self.look_for_new();
+        self.sampler_mut().map(|sampler| std::mem::take(&mut sampler.ended)).unwrap_or_default()
+    }
+
+    /// Takes in threads and children of processes that belong to a job.
+    fn look_for_new(&mut self) {
+        let roots = self.sampler_mut().map(|sampler| sampler.roots.clone()).unwrap_or_default();
+        if roots.is_empty() {
+            return;
+        }
+        let has_children = |mode| matches!(mode, TagMode::Count | TagMode::Parent);
+        let mut known: HashMap<u32, Root> = HashMap::new();
+        for (pid, root) in roots {
+            let is_same =
+                proc_task(pid, pid).is_some_and(|leader| leader.stat.starttime == root.start_ticks);
+            if is_same && self.has_job(root.job) {
+                known.insert(pid, root);
+            }
+        }
+        if known.values().any(|root| has_children(root.mode)) {
+            let mut others = processes();
+            // Parents are not always listed before their children: look until nothing new turns up.
+            loop {
+                let before = known.len();
+                others.retain(|&(pid, parent, start_ticks)| {
+                    let of = known.get(&parent).copied().filter(|root| {
+                        has_children(root.mode)
+                            && start_ticks >= root.since_ticks
+                            && !known.contains_key(&pid)
+                    });
+                    let Some(of) = of else { return true };
+                    let child = Root { mode: TagMode::Count, start_ticks, since_ticks: 0, ..of };
+                    known.insert(pid, child);
+                    false
+                });
+                if known.len() == before {
+                    break;
+                }
+            }
+        }
+        for (pid, root) in &known {
+            if root.mode == TagMode::Parent {
+                continue;
+            }
+            for task in threads(*pid).into_iter().filter(is_alive) {
+                if self.entry_of(task.stat.pid.cast_unsigned()).is_none() {
+                    // All that it ever spent is the job's if it began under it.
+                    let began_later = task.stat.starttime >= root.since_ticks;
+                    let begin = (!began_later).then_some(task.counters);
+                    self.list_sampled(&task, *pid, root.job, root.connector, begin);
+                }
+            }
+        }
+        if let Some(sampler) = self.sampler_mut() {
+            sampler.roots = known;
+        }
+    }
+
+    /// Gives a task an entry. `begin` is what it had spent before; nothing if all of it counts.
+    fn list_sampled(
+        &mut self,
+        task: &ProcTask,
+        pid: u32,
+        job: JobRef,
+        connector: u32,
+        begin: Option<Counters>,
+    ) -> Option<u32> {
+        let tid = task.stat.pid.cast_unsigned();
+        self.note_closed(task);
+        let most = self.entries.len();
+        let sampler = self.sampler_mut()?;
+        let entry = sampler.free.pop().or_else(|| {
+            let next = sampler.used;
+            (next < most).then(|| {
+                sampler.used += 1;
+                next
+            })
+        });
+        let used = u64::from(sampler.used);
+        let Some(entry) = entry else {
+            let mut session = self.session.get(0).unwrap_or_default();
+            session.lost.tasks_untagged += 1;
+            self.session.set(0, session);
+            return None;
+        };
+        sampler.listed.insert(tid, entry);
+        let mut session = self.session.get(0).unwrap_or_default();
+        session.entries_used = used;
+        self.session.set(0, session);
+        let process_start = Process::new(pid.cast_signed()).and_then(|process| process.stat());
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().zip(task.stat.comm.bytes().take(15)) {
+            *to = from;
+        }
+        let span = Span {
+            job: job.0,
+            connector,
+            only_threads: 0,
+            began_ns: monotonic_ns(),
+            base: begin.unwrap_or_default(),
+            ..Span::default()
+        };
+        let filled = TaskEntry {
+            current: 1,
+            tid,
+            pid,
+            parent: task.stat.ppid.cast_unsigned(),
+            start_boottime_ns: boottime_ns(task.stat.starttime),
+            process_start_boottime_ns: process_start.map_or(0, |stat| boottime_ns(stat.starttime)),
+            comm,
+            progress: Progress { now: task.counters, ..Progress::default() },
+            spans: [span, Span::default()],
+            ..TaskEntry::default()
+        };
+        self.entries.set(entry, filled);
+        self.count_in(job, connector, tid == pid);
+        Some(entry)
+    }
+
+    /// Moves what a task spent to its job and connector, and gives its entry back.
+    fn end_sampled(&mut self, entry: u32) {
+        let Some(task) = self.entries.get(entry).filter(|task| task.current != FREE) else {
+            return;
+        };
+        let span = task.spans[TaskEntry::span_index(task.current)];
+        let spent = Spent {
+            counters: task.progress.now.since(&span.base),
+            life_ns: monotonic_ns().saturating_sub(span.began_ns),
+            ..Spent::default()
+        };
+        if span.job != 0 {
+            self.add_ended((JobRef(span.job), span.connector), &spent);
+        }
+        self.entries.set_part(entry, offset_of!(TaskEntry, current), FREE);
+        let event = TaskEnded {
+            job: span.job,
+            tid: task.tid,
+            pid: task.pid,
+            parent: task.parent,
+            // Only its parent learns that.
+            exit_code: 0,
+            start_boottime_ns: task.start_boottime_ns,
+            process_start_boottime_ns: task.process_start_boottime_ns,
+            began_ns: span.began_ns,
+            comm: task.comm,
+            spent,
+            memory: MemoryUse::default(),
+        };
+        if let Some(sampler) = self.sampler_mut() {
+            sampler.listed.remove(&task.tid);
+            sampler.free.push(entry);
+            if span.job != 0 {
+                sampler.ended.push_back(event);
+            }
+        }
+    }
+
+    fn refresh(&mut self, entry: u32, task: &ProcTask) {
+        self.note_closed(task);
+        let at = offset_of!(TaskEntry, progress) + offset_of!(Progress, now);
+        self.entries.set_part(entry, at, task.counters);
+    }
+
+    /// Where one task's storage figures are closed to us, sums of them would be too small.
+    fn note_closed(&mut self, task: &ProcTask) {
+        self.attached.known.storage &= task.has_io;
+    }
+
+    fn entry_of(&mut self, tid: u32) -> Option<u32> {
+        self.sampler_mut()?.listed.get(&tid).copied()
+    }
+
+    fn sampler_mut(&mut self) -> Option<&mut Sampler> {
+        match &mut self.ends {
+            Ends::Sampled(sampler) => Some(sampler),
+            Ends::Kernel(_) => None,
+        }
+    }
+}
+
+fn proc_task(pid: u32, tid: u32) -> Option<ProcTask> {
+    let process = Process::new(pid.cast_signed()).ok()?;
+    ProcTask::of(&process.task_from_tid(tid.cast_signed()).ok()?)
+}
+
+fn threads(pid: u32) -> Vec<ProcTask> {
+    let tasks = Process::new(pid.cast_signed()).and_then(|process| process.tasks());
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks.filter_map(|task: Task| ProcTask::of(&task)).collect()
+}
+
+/// The process that a thread belongs to.
+fn group_of(tid: u32) -> Option<u32> {
+    let status = Process::new(tid.cast_signed()).ok()?.status().ok()?;
+    Some(status.tgid.cast_unsigned())
+}
+
+/// Every process with its parent, and when it began.
+fn processes() -> Vec<(u32, u32, u64)> {
+    let all = procfs::process::all_processes().into_iter().flatten().flatten();
+    all.filter_map(|process| process.stat().ok())
+        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned(), stat.starttime))
+        .collect()
+}
+
+fn is_alive(task: &ProcTask) -> bool {
+    !matches!(task.stat.state, 'Z' | 'X' | 'x')
+}
+
+/// Nanoseconds of one clock tick of `/proc`.
+fn tick_ns() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+fn boottime_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(tick_ns())
+}
+
+fn ticks_now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()) / tick_ns()
+}
