@@ -90,7 +90,7 @@ fn a_connector_whose_profile_is_wrong_gets_the_slots_that_its_jobs_have_room_for
     require_bpf!();
     let mut agent = Agent::start(&[]);
     misjudged(&agent, "spin");
-    let spinners = Spinners::start(&agent, "spin", (6 * cores()).try_into().expect("few"), 150);
+    let spinners = Spinners::start(&agent, "spin", (6 * cores()).try_into().expect("few"), 400);
     let limit = || explained(&agent, "spin")["limit"].as_u64().expect("a limit");
     wait_until("many run, as the profile would have it", || {
         agent.ask("Status", json!({}))["leases"].as_u64() > Some(cores())
@@ -101,7 +101,8 @@ fn a_connector_whose_profile_is_wrong_gets_the_slots_that_its_jobs_have_room_for
     wait_until("the limit is what there is room for", || limit() <= room);
     wait_until("what was learned is told", || {
         let uses = explained(&agent, "spin")["learned"]["cpu_cores"].as_f64().expect("known");
-        (0.85..1.1).contains(&uses)
+        // On a host that is busy with others a job also waits to be told that it may end.
+        (0.7..1.1).contains(&uses)
     });
     let told = explained(&agent, "spin");
     assert_eq!(told["declared"]["cpu_cores"], 0.3);
@@ -162,6 +163,7 @@ fn what_was_learned_is_known_after_a_crash_and_the_recording_of_before_can_be_re
     agent.start_again();
     assert_eq!(learned(&agent), before);
     let before = recording(&agent).with_extension("1.jsonl");
+    wait_until("another recording began", || before.exists());
     let same = replay(&[&before]);
     let said = String::from_utf8_lossy(&same.stdout);
     assert!(same.status.success(), "{said}{}", String::from_utf8_lossy(&same.stderr));
