@@ -111,13 +111,13 @@ fn two_sessions_on_one_process_say_the_same() {
 /// that is listed is listed too, and is exact.
 fn attach_to_a_maker(words: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let until = folder.path().join("until");
-    let last = until.display().to_string();
-    let words: Vec<&str> = words.iter().copied().chain(["--until", &last]).collect();
+    let attached = folder.path().join("attached");
+    let from = attached.display().to_string();
+    let words: Vec<&str> = words.iter().copied().chain(["--counted-from", &from]).collect();
     let (mut tracer, pid) = start_traced(folder.path(), &words);
     let run = Run::verb("attach").options(&["--pid", &pid.to_string()]).start();
     run.wait_for("attached to");
-    fs::write(&until, []).expect("the word to come to an end");
+    fs::write(&attached, []).expect("the word to come to an end");
     let run = run.finish();
     run.assert_success();
     tracer.wait().expect("the end of the workload");

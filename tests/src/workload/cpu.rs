@@ -59,7 +59,7 @@ pub(crate) fn threads(args: &Args) {
 }
 
 /// One after another, threads that are gone before any sampler could look: `--count` of them, counted
-/// from when the file `--until` is there.
+/// from when the file `--counted-from` is there.
 pub(crate) fn short_threads(args: &Args) {
     let (count, report) = (args.get("count", 200_u32), args.report());
     if args.get("ready", 0) == 1 {
@@ -68,7 +68,7 @@ pub(crate) fn short_threads(args: &Args) {
     let mut left = count;
     while left > 0 {
         thread::spawn(|| std::hint::black_box(sys::gettid())).join().expect("a short thread");
-        left -= u32::from(args.is_due("until"));
+        left -= u32::from(args.is_due("counted-from"));
     }
     last_words(&report);
 }

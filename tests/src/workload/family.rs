@@ -91,7 +91,7 @@ pub(crate) fn children(args: &Args) {
         let batch: Vec<Pid> = (0..left.min(100)).map(|_| fork_working(0)).collect();
         let size = u64::try_from(batch.len()).expect("at most 100");
         made += size;
-        left -= if args.is_due("until") { size } else { 0 };
+        left -= if args.is_due("counted-from") { size } else { 0 };
         for child in batch {
             total.add(&truth::reap(child).0.figures);
         }
