@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufReader, IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -54,7 +54,7 @@ pub(crate) fn product(release: bool) -> Result<PathBuf> {
 pub(crate) struct Built {
     /// Programs by name.
     pub(crate) programs: BTreeMap<String, PathBuf>,
-    /// Integration tests by the name of their file.
+    /// Tests of the whole product on a kernel, by the name of their file.
     pub(crate) integration_tests: BTreeMap<String, PathBuf>,
 }
 
@@ -105,12 +105,20 @@ fn read_artifacts(lines: &str) -> Built {
         };
         let list = match (kind, message["profile"]["test"].as_bool()) {
             ("bin", Some(false)) => &mut built.programs,
-            ("test", _) => &mut built.integration_tests,
+            // Those of other packages read files of theirs, and no kernel makes a difference to them.
+            ("test", _) if is_of_whole_product(&message) => &mut built.integration_tests,
             _ => continue,
         };
         list.insert(name.to_owned(), path.into());
     }
     built
+}
+
+fn is_of_whole_product(artifact: &Value) -> bool {
+    let manifest = artifact["manifest_path"].as_str();
+    manifest.is_some_and(|manifest| {
+        Path::new(manifest).parent().is_some_and(|folder| folder.ends_with("tests"))
+    })
 }
 
 /// What `cargo metadata` says about the workspace's own packages.
