@@ -49,10 +49,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path {
-            Some(path) => write!(f, "{}: {path} {}", self.origin, self.what),
-            None => write!(f, "{}: {}", self.origin, self.what),
-        }
+        let line = match &self.path {
+            Some(path) => format!("{}: {path} {}", self.origin, self.what),
+            None => format!("{}: {}", self.origin, self.what),
+        };
+        // Parts of it are as somebody wrote them, and it goes to a terminal.
+        line.chars().try_for_each(|c| {
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+        })
     }
 }
 
