@@ -68,7 +68,7 @@ fn a_list_that_is_long_enough_loses_nothing() {
 #[test]
 fn nothing_is_missing_from_the_totals_of_a_crowd_that_came_while_nobody_looked() {
     require_bpf!();
-    let count = u64::from(scale(20_000, 8000));
+    let count = u64::from(scale(20_000, 15_000));
     let folder = tempfile::tempdir().expect("a folder");
     let (go, until) = (folder.path().join("go"), folder.path().join("until"));
     let (go_text, until_text) = (go.display().to_string(), until.display().to_string());

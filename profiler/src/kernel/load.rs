@@ -45,7 +45,7 @@ pub struct Capacity {
 
 impl Capacity {
     /// For one ad-hoc run: one job, as many tasks as most hosts allow.
-    pub const AD_HOC: Self = Self { tasks: 16_384, jobs: 1, connectors: 1, ended_bytes: 2 << 20 };
+    pub const AD_HOC: Self = Self { tasks: 16_384, jobs: 1, connectors: 1, ended_bytes: 4 << 20 };
 
     /// For an agent: thousands of jobs at once.
     pub const AGENT: Self =
