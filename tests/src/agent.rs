@@ -137,6 +137,26 @@ impl Agent {
         self.connect("worker")
     }
 
+    /// Prints what a reader of a failed test wants to know.
+    fn tell_how_it_stands(&self) {
+        for subject in ["status", "connectors", "slots"] {
+            let asked = Command::new("timeout")
+                .arg("10")
+                .arg(binaries::profiler())
+                .args([subject, "--socket"])
+                .arg(self.socket("control"))
+                .output();
+            match asked {
+                Ok(said) => eprintln!(
+                    "{subject}:\n{}{}",
+                    String::from_utf8_lossy(&said.stdout),
+                    String::from_utf8_lossy(&said.stderr)
+                ),
+                Err(error) => eprintln!("{subject}: {error}"),
+            }
+        }
+    }
+
     fn socket(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.sock"))
     }
@@ -149,6 +169,9 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        if thread::panicking() && self.process.is_some() {
+            self.tell_how_it_stands();
+        }
         if let Some(mut process) = self.process.take() {
             // It may have ended by itself.
             let _ = process.kill();

@@ -250,6 +250,9 @@ fn who_waits_is_told_about_how_long() {
 fn what_is_said_of_one_source_holds_for_its_jobs() {
     require_bpf!();
     let agent = Agent::start(&["--set", "providers.OpenAI.cap=1"]);
+    // Both have room on the smallest host, whatever others hold there.
+    let small = json!({ "avg_memory_mb": 1.0 });
+    agent.ask("SetProfile", json!({ "connector": "a", "profile": small }));
     let profile = json!({ "avg_memory_mb": 64.0, "providers": ["OpenAI"] });
     agent.ask("SetProfile", json!({ "connector": "a", "source": "big", "profile": profile }));
     let mut worker = agent.worker();
