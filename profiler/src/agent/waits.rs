@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use profiler_client::protocol::{Acquired, Permit, PermitId, Waiting};
 
+use super::effects::News;
 use super::history::PastJobs;
-use super::state::News;
 use super::{Shared, words};
 use crate::control::Event;
 use crate::ipc::{Latest, Pending, Reply, Told};

@@ -12,9 +12,10 @@ use profiler_client::protocol::{
 use profiler_common::TagMode;
 
 use super::connectors::invalid;
+use super::effects::{News, Wish};
 use super::job::{Holder, Members};
 use super::names;
-use super::state::{News, State, Wish};
+use super::state::State;
 use super::waits::{Stream, TicketWait, Wait};
 use super::{Session, Shared, words};
 use crate::control::{Event, Outcome};
