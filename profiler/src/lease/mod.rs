@@ -16,12 +16,14 @@ mod ledger;
 mod operate;
 mod permit;
 mod provider;
+mod query;
 mod queue;
 mod request;
 mod table;
 
-pub use ledger::{ConnectorState, Ledger, LedgerError, Settings};
+pub use ledger::{Ledger, LedgerError, Settings};
 pub use provider::{ProviderSettings, ProviderState, Rate};
+pub use query::ConnectorState;
 pub use request::{Effect, Escape, Escapes, Grant, Preflight, Request};
 pub use table::{Lease, LeaseState, MemoryRule};
 
