@@ -11,6 +11,7 @@
 //! - counts are kept with the table of leases, changed only together with it, and equal to what is
 //!   counted from it ([`Ledger::audit`]).
 
+mod adjust;
 mod dispatch;
 mod ledger;
 mod operate;
