@@ -1,6 +1,7 @@
-//! One task as `/proc` shows it.
+//! Tasks as `/proc` shows them: one, those of a process, and all processes. What is gone meanwhile is
+//! left out.
 
-use procfs::process::{Stat, Task};
+use procfs::process::{Process, Stat, Task};
 use profiler_common::Counters;
 
 /// The kernel's counters of a task, and what else is read with them.
@@ -37,4 +38,52 @@ impl ProcTask {
         };
         Some(Self { stat, counters, has_io: io.is_some() })
     }
+
+    /// `None` if there is no such task.
+    pub(super) fn find(pid: u32, tid: u32) -> Option<Self> {
+        let process = Process::new(pid.cast_signed()).ok()?;
+        Self::of(&process.task_from_tid(tid.cast_signed()).ok()?)
+    }
+
+    /// Whether it has not ended.
+    pub(super) const fn is_alive(&self) -> bool {
+        !matches!(self.stat.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// The threads of a process.
+pub(super) fn threads(pid: u32) -> Vec<ProcTask> {
+    let tasks = Process::new(pid.cast_signed()).and_then(|process| process.tasks());
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks.filter_map(|task: Task| ProcTask::of(&task)).collect()
+}
+
+/// The process that a thread belongs to.
+pub(super) fn group_of(tid: u32) -> Option<u32> {
+    let status = Process::new(tid.cast_signed()).ok()?.status().ok()?;
+    Some(status.tgid.cast_unsigned())
+}
+
+/// Every process with its parent, and when it began in clock ticks since boot.
+pub(super) fn processes() -> Vec<(u32, u32, u64)> {
+    let all = procfs::process::all_processes().into_iter().flatten().flatten();
+    all.filter_map(|process| process.stat().ok())
+        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned(), stat.starttime))
+        .collect()
+}
+
+/// Nanoseconds of one clock tick of `/proc`.
+fn tick_ns() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// Nanoseconds since boot of a time in clock ticks.
+pub(super) fn boottime_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(tick_ns())
+}
+
+/// Clock ticks since boot.
+pub(super) fn ticks_now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()) / tick_ns()
 }

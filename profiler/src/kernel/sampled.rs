@@ -10,7 +10,7 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procfs::process::{Process, Task};
+use procfs::process::Process;
 use profiler_common::block::DEVICES_BITS;
 use profiler_common::task::FREE;
 use profiler_common::{
@@ -22,7 +22,7 @@ use super::bpf::Tasks;
 use super::load::{Attribution, Capacity, Ends};
 use super::mapped::MappedArray;
 use super::probe::Attached;
-use super::proc_task::ProcTask;
+use super::proc_task::{ProcTask, boottime_ns, group_of, processes, threads, ticks_now};
 use super::reader::monotonic_ns;
 use super::tagging::TagError;
 use crate::model::Known;
@@ -102,8 +102,8 @@ impl Attribution {
 
     /// What a task's counters are now, if it is still the one that an entry is about.
     pub(super) fn sampled_now(pid: u32, tid: u32, start_boottime_ns: u64) -> Option<Counters> {
-        let task = proc_task(pid, tid)?;
-        (boottime_ns(task.stat.starttime) == start_boottime_ns && is_alive(&task))
+        let task = ProcTask::find(pid, tid)?;
+        (boottime_ns(task.stat.starttime) == start_boottime_ns && task.is_alive())
             .then_some(task.counters)
     }
 
@@ -119,7 +119,7 @@ impl Attribution {
         let (pid, found) = match tasks {
             Tasks::Thread(tid) => {
                 let pid = group_of(tid).ok_or(TagError::Gone)?;
-                (pid, proc_task(pid, tid).into_iter().collect::<Vec<_>>())
+                (pid, ProcTask::find(pid, tid).into_iter().collect::<Vec<_>>())
             }
             Tasks::Process(pid) => (pid, threads(pid)),
         };
@@ -141,7 +141,7 @@ impl Attribution {
                     }
                     None => answer.unchanged += 1,
                 },
-                _ if !is_alive(&task) => answer.ending += 1,
+                _ if !task.is_alive() => answer.ending += 1,
                 _ if self.entry_of(tid).is_some() => answer.unchanged += 1,
                 _ => {
                     let begin = Some(task.counters);
@@ -164,7 +164,7 @@ impl Attribution {
             sampler.roots.remove(&pid);
             return false;
         }
-        let Some(leader) = proc_task(pid, pid) else { return false };
+        let Some(leader) = ProcTask::find(pid, pid) else { return false };
         let start_ticks = leader.stat.starttime;
         let known = sampler.roots.get(&pid);
         let is_new = known.is_none_or(|root| (root.job, root.start_ticks) != (job, start_ticks));
@@ -180,8 +180,8 @@ impl Attribution {
         for (tid, entry) in self.sampler_mut().map(|s| s.listed.clone()).unwrap_or_default() {
             let found: Option<TaskEntry> = self.entries.get(entry);
             let Some(found) = found.filter(|found| found.tid == tid) else { continue };
-            let task = proc_task(found.pid, tid).filter(|task| {
-                boottime_ns(task.stat.starttime) == found.start_boottime_ns && is_alive(task)
+            let task = ProcTask::find(found.pid, tid).filter(|task| {
+                boottime_ns(task.stat.starttime) == found.start_boottime_ns && task.is_alive()
             });
             match task {
                 Some(task) => self.refresh(entry, &task),
@@ -201,8 +201,8 @@ impl Attribution {
         let has_children = |mode| matches!(mode, TagMode::Count | TagMode::Parent);
         let mut known: HashMap<u32, Root> = HashMap::new();
         for (pid, root) in roots {
-            let is_same =
-                proc_task(pid, pid).is_some_and(|leader| leader.stat.starttime == root.start_ticks);
+            let is_same = ProcTask::find(pid, pid)
+                .is_some_and(|leader| leader.stat.starttime == root.start_ticks);
             if is_same && self.has_job(root.job) {
                 known.insert(pid, root);
             }
@@ -232,7 +232,7 @@ impl Attribution {
             if root.mode == TagMode::Parent {
                 continue;
             }
-            for task in threads(*pid).into_iter().filter(is_alive) {
+            for task in threads(*pid).into_iter().filter(ProcTask::is_alive) {
                 if self.entry_of(task.stat.pid.cast_unsigned()).is_none() {
                     // All that it ever spent is the job's if it began under it.
                     let began_later = task.stat.starttime >= root.since_ticks;
@@ -366,47 +366,4 @@ impl Attribution {
             Ends::Kernel(_) => None,
         }
     }
-}
-
-fn proc_task(pid: u32, tid: u32) -> Option<ProcTask> {
-    let process = Process::new(pid.cast_signed()).ok()?;
-    ProcTask::of(&process.task_from_tid(tid.cast_signed()).ok()?)
-}
-
-fn threads(pid: u32) -> Vec<ProcTask> {
-    let tasks = Process::new(pid.cast_signed()).and_then(|process| process.tasks());
-    let tasks = tasks.into_iter().flatten().flatten();
-    tasks.filter_map(|task: Task| ProcTask::of(&task)).collect()
-}
-
-/// The process that a thread belongs to.
-fn group_of(tid: u32) -> Option<u32> {
-    let status = Process::new(tid.cast_signed()).ok()?.status().ok()?;
-    Some(status.tgid.cast_unsigned())
-}
-
-/// Every process with its parent, and when it began.
-fn processes() -> Vec<(u32, u32, u64)> {
-    let all = procfs::process::all_processes().into_iter().flatten().flatten();
-    all.filter_map(|process| process.stat().ok())
-        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned(), stat.starttime))
-        .collect()
-}
-
-fn is_alive(task: &ProcTask) -> bool {
-    !matches!(task.stat.state, 'Z' | 'X' | 'x')
-}
-
-/// Nanoseconds of one clock tick of `/proc`.
-fn tick_ns() -> u64 {
-    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
-}
-
-fn boottime_ns(ticks: u64) -> u64 {
-    ticks.saturating_mul(tick_ns())
-}
-
-fn ticks_now() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    (now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()) / tick_ns()
 }
