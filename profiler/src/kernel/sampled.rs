@@ -146,10 +146,12 @@ impl Attribution {
                 _ => {
                     let begin = Some(task.counters);
                     match self.list_sampled(&task, pid, job, request.connector, begin) {
-                        Some(entry) => answer.entry = entry.into(),
+                        Some(entry) => {
+                            answer.entry = entry.into();
+                            answer.changed += 1;
+                        }
                         None => answer.failed += 1,
                     }
-                    answer.changed += 1;
                 }
             }
         }
@@ -365,5 +367,30 @@ impl Attribution {
             Ends::Sampled(sampler) => Some(sampler),
             Ends::Kernel(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_task_without_a_free_entry_counts_as_failed_and_not_as_changed() {
+        let capacity = Capacity { tasks: 1, jobs: 1, connectors: 1, ended_bytes: 0 };
+        let mut attribution = Attribution::sampled(capacity).unwrap();
+        let job = attribution.begin_job(0).unwrap();
+        let request = TagRequest { job: job.0, ..TagRequest::default() };
+        // One thread more than there is room for, whatever else runs in this process.
+        let (done, until_done) = mpsc::channel::<()>();
+        let other = thread::spawn(move || until_done.recv());
+        let own = Tasks::Process(std::process::id());
+        let answer = attribution.tag_sampled(own, request, TagMode::Process).unwrap();
+        drop(done);
+        assert!(other.join().unwrap().is_err(), "nothing is ever sent");
+        assert_eq!(answer.changed, 1);
+        assert!(answer.failed > 0);
     }
 }
