@@ -168,6 +168,10 @@ fn invalid(parameter: &str, why: &str) -> ControlError {
     ControlError::InvalidValue { parameter: parameter.to_owned(), why: why.to_owned() }
 }
 
+fn no_such_connector(name: &str) -> ControlError {
+    ControlError::NoSuchConnector { connector: name.to_owned() }
+}
+
 impl Shared {
     fn status(&self) -> StatusReply {
         let state = self.state.borrow();
@@ -196,7 +200,7 @@ impl Shared {
 impl State {
     pub(super) fn known(&self, name: &str) -> Result<ConnectorId, ControlError> {
         let found = self.connectors.find(name);
-        found.ok_or_else(|| ControlError::NoSuchConnector { connector: name.to_owned() })
+        found.ok_or_else(|| no_such_connector(name))
     }
 
     fn host(&self, about: &super::run::About) -> Host {
@@ -235,33 +239,34 @@ impl State {
 
     fn connectors_of(&self, name: Option<&str>) -> Result<ConnectorsList, ControlError> {
         let connectors = match name {
-            Some(name) => vec![self.connector_now(self.known(name)?)],
-            None => self.connectors.iter().map(|(id, _)| self.connector_now(id)).collect(),
+            Some(name) => {
+                let now = self.connector_now(self.known(name)?);
+                vec![now.ok_or_else(|| no_such_connector(name))?]
+            }
+            None => self.connectors.iter().filter_map(|(id, _)| self.connector_now(id)).collect(),
         };
         Ok(ConnectorsList { connectors })
     }
 
-    fn connector_now(&self, id: ConnectorId) -> Connector {
-        let state = self.ledger().state(id).ok();
-        let by_hand = state.and_then(|state| state.override_limit);
+    fn connector_now(&self, id: ConnectorId) -> Option<Connector> {
+        let state = self.ledger().state(id).ok()?;
+        let by_hand = state.override_limit;
         let left = |ends: crate::model::Moment| ends.since(Self::now());
         let ends = by_hand.map(|(_, ends)| left(ends)).filter(|left| *left < FOR_EVER / 2);
-        Connector {
+        Some(Connector {
             connector: self.connectors.name(id).to_owned(),
             profile: shown(self.connectors.profile(id)),
-            limit: state.map_or(0, |state| state.limit),
-            constraint: state.map_or(profiler_client::protocol::Constraint::Floor, |state| {
-                words::constraint(state.constraint)
-            }),
+            limit: state.limit,
+            constraint: words::constraint(state.constraint),
             level: words::level(self.level(Some(id))),
-            in_use: state.map_or(0, |state| state.in_use),
-            waiting: state.map_or(0, |state| state.waiting),
-            reserved_memory_bytes: state.map_or(0, |state| state.reserved.0),
-            drained: state.is_some_and(|state| state.drained),
+            in_use: state.in_use,
+            waiting: state.waiting,
+            reserved_memory_bytes: state.reserved.0,
+            drained: state.drained,
             override_limit: by_hand.map(|(limit, _)| limit),
             override_ends_ms: ends.map(words::ms),
             statistics: self.statistics(id),
-        }
+        })
     }
 
     /// Live jobs that a user may see: all for root, and one's own for everybody else.
@@ -309,8 +314,7 @@ impl State {
     fn explain(&self, name: &str) -> Result<Explained, ControlError> {
         let connector = self.known(name)?;
         let explanation = self.control.core().explain(connector);
-        let unknown = |_| ControlError::NoSuchConnector { connector: name.to_owned() };
-        explanation.map(words::explained).map_err(unknown)
+        explanation.map(words::explained).map_err(|_| no_such_connector(name))
     }
 
     fn explain_job(
