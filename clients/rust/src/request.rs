@@ -52,7 +52,7 @@ impl Request {
     pub fn this_thread(mut self) -> Self {
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
         self.acquire.scope = Some(Scope::Thread);
-        self.acquire.tid = u32::try_from(tid).ok();
+        self.acquire.tid = Some(tid.cast_unsigned());
         self
     }
 
