@@ -37,6 +37,7 @@ pub fn message(message: &[u8]) {
     if let Ok(call) = Call::parse(message) {
         let name: &str = &call.method;
         let method = name.rsplit_once('.').map_or(name, |(_, method)| method);
+        // Whether it is a call is not asked: only that the answer comes.
         let _ = WorkerCall::parse(method, call.parameters());
         let _ = ControlCall::parse(method, call.parameters());
         let _ = ServiceCall::parse(method, call.parameters());
@@ -45,6 +46,7 @@ pub fn message(message: &[u8]) {
         assert!(!reply.parameters().is_empty());
     }
     if let Ok(text) = std::str::from_utf8(message) {
+        // Likewise for a text that may be a definition.
         let _ = Interface::parse(text);
     }
 }

@@ -69,6 +69,7 @@ proptest! {
     fn no_bytes_make_the_reader_of_calls_and_replies_fail_otherwise_than_by_an_error(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
+        // Whether they are a call or a reply is not asked: only that the answer comes.
         let _ = Call::parse(&bytes).map(|call| call.parameters().len());
         let _ = Reply::parse(&bytes).map(|reply| reply.parameters().len());
     }
