@@ -37,6 +37,11 @@ impl State {
 
     /// Ends leases of these tasks that their process has forgotten, as it asks for another one over the
     /// connection `by`. Whom that makes room for is to be carried out.
+    ///
+    /// This is done twice for each lease, and neither can do for the other. When the process asks, for
+    /// what is over makes room, and lets a thread be taken that a forgotten lease has still. When it is
+    /// granted, for an earlier call of the same process, over a connection that is gone, may have been
+    /// granted first, and its job would keep the tasks.
     pub(super) fn end_forgotten(&mut self, members: Members, process: Identity, by: Owner) {
         let leases: Vec<LeaseId> = match members {
             Members::Thread { tid } => {
