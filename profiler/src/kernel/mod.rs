@@ -28,7 +28,7 @@ pub use leases::{padded, text};
 pub use load::{Attribution, Capacity, LoadError, OBJECT, ProgramCost};
 pub use offsets::{Field, Offsets};
 pub use pins::{Legacy, PIN_ROOT, Pins};
-pub(crate) use proc_task::ProcTask;
+pub(crate) use proc_task::{ProcTask, processes, threads};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
 pub use spans::{Ended, Worker};

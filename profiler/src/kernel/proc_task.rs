@@ -2,7 +2,7 @@
 //! left out.
 
 use procfs::process::{Process, Stat, Task};
-use profiler_common::Counters;
+use profiler_common::{Comm, Counters};
 
 /// The kernel's counters of a task, and what else is read with them.
 #[derive(Clone, Debug)]
@@ -49,13 +49,21 @@ impl ProcTask {
     pub(super) const fn is_alive(&self) -> bool {
         !matches!(self.stat.state, 'Z' | 'X' | 'x')
     }
+
+    /// Its name as the kernel keeps it: up to 15 bytes, then zeros.
+    pub(crate) fn comm(&self) -> Comm {
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().zip(self.stat.comm.bytes().take(15)) {
+            *to = from;
+        }
+        comm
+    }
 }
 
 /// The threads of a process.
-pub(super) fn threads(pid: u32) -> Vec<ProcTask> {
-    let tasks = Process::new(pid.cast_signed()).and_then(|process| process.tasks());
-    let tasks = tasks.into_iter().flatten().flatten();
-    tasks.filter_map(|task: Task| ProcTask::of(&task)).collect()
+pub(crate) fn threads(process: &Process) -> impl Iterator<Item = ProcTask> {
+    let tasks = process.tasks().into_iter().flatten().flatten();
+    tasks.filter_map(|task| ProcTask::of(&task))
 }
 
 /// The process that a thread belongs to.
@@ -64,12 +72,10 @@ pub(super) fn group_of(tid: u32) -> Option<u32> {
     Some(status.tgid.cast_unsigned())
 }
 
-/// Every process with its parent, and when it began in clock ticks since boot.
-pub(super) fn processes() -> Vec<(u32, u32, u64)> {
+/// Every process, with its parent and when it began among what it says of itself.
+pub(crate) fn processes() -> impl Iterator<Item = (Process, Stat)> {
     let all = procfs::process::all_processes().into_iter().flatten().flatten();
-    all.filter_map(|process| process.stat().ok())
-        .map(|stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned(), stat.starttime))
-        .collect()
+    all.filter_map(|process| process.stat().ok().map(|stat| (process, stat)))
 }
 
 /// Nanoseconds of one clock tick of `/proc`.

@@ -10,7 +10,7 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use procfs::process::Process;
+use procfs::process::{Process, Stat};
 use profiler_common::block::DEVICES_BITS;
 use profiler_common::task::FREE;
 use profiler_common::{
@@ -121,7 +121,10 @@ impl Attribution {
                 let pid = group_of(tid).ok_or(TagError::Gone)?;
                 (pid, ProcTask::find(pid, tid).into_iter().collect::<Vec<_>>())
             }
-            Tasks::Process(pid) => (pid, threads(pid)),
+            Tasks::Process(pid) => {
+                let process = Process::new(pid.cast_signed());
+                (pid, process.iter().flat_map(threads).collect())
+            }
         };
         if let Tasks::Process(_) = tasks {
             let is_new = self.root(pid, request, mode);
@@ -210,7 +213,9 @@ impl Attribution {
             }
         }
         if known.values().any(|root| has_children(root.mode)) {
-            let mut others = processes();
+            let named =
+                |stat: Stat| (stat.pid.cast_unsigned(), stat.ppid.cast_unsigned(), stat.starttime);
+            let mut others: Vec<_> = processes().map(|(_, stat)| named(stat)).collect();
             // Parents are not always listed before their children: look until nothing new turns up.
             loop {
                 let before = known.len();
@@ -234,7 +239,8 @@ impl Attribution {
             if root.mode == TagMode::Parent {
                 continue;
             }
-            for task in threads(*pid).into_iter().filter(ProcTask::is_alive) {
+            let process = Process::new(pid.cast_signed());
+            for task in process.iter().flat_map(threads).filter(ProcTask::is_alive) {
                 if self.entry_of(task.stat.pid.cast_unsigned()).is_none() {
                     // All that it ever spent is the job's if it began under it.
                     let began_later = task.stat.starttime >= root.since_ticks;
@@ -280,10 +286,6 @@ impl Attribution {
         session.entries_used = used;
         self.session.set(0, session);
         let process_start = Process::new(pid.cast_signed()).and_then(|process| process.stat());
-        let mut comm = [0; 16];
-        for (to, from) in comm.iter_mut().zip(task.stat.comm.bytes().take(15)) {
-            *to = from;
-        }
         let span = Span {
             job: job.0,
             connector,
@@ -299,7 +301,7 @@ impl Attribution {
             parent: task.stat.ppid.cast_unsigned(),
             start_boottime_ns: boottime_ns(task.stat.starttime),
             process_start_boottime_ns: process_start.map_or(0, |stat| boottime_ns(stat.starttime)),
-            comm,
+            comm: task.comm(),
             progress: Progress { now: task.counters, ..Progress::default() },
             spans: [span, Span::default()],
             ..TaskEntry::default()

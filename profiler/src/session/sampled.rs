@@ -14,7 +14,7 @@ use profiler_common::{Counters, MemoryUse, Spent};
 use rustix::event::PollFd;
 
 use super::{AttachError, Measured, Meter, Standing, check_process};
-use crate::kernel::{ProcTask, monotonic_ns};
+use crate::kernel::{ProcTask, monotonic_ns, processes, threads};
 use crate::model::{Known, Tally, TaskFigures, Usage};
 
 /// A session whose figures come from `/proc`.
@@ -66,9 +66,7 @@ impl Sampled {
     fn sample(&mut self, is_first_of_attach: bool) {
         self.live = 0;
         for (process, stat) in self.members() {
-            let Ok(tasks) = process.tasks() else { continue };
-            for task in tasks.flatten() {
-                let Some(sample) = ProcTask::of(&task) else { continue };
+            for sample in threads(&process) {
                 self.live += 1;
                 self.io_is_closed |= !sample.has_io;
                 self.note(&sample, &stat, is_first_of_attach);
@@ -81,8 +79,8 @@ impl Sampled {
     /// that was seen before, so that a daemon that detached stays.
     fn members(&mut self) -> Vec<(Process, Stat)> {
         let Some(root) = self.root else { return Vec::new() };
-        let mut all = all_processes();
-        all.retain(|(_, stat)| !self.bystanders.contains(&(stat.pid, stat.starttime)));
+        let is_ours = |stat: &Stat| !self.bystanders.contains(&(stat.pid, stat.starttime));
+        let mut all: Vec<_> = live_processes().filter(|(_, stat)| is_ours(stat)).collect();
         let mut members = Vec::new();
         let mut pids = HashSet::from([root]);
         // Parents are not always listed before their children: look until nothing new turns up.
@@ -126,10 +124,7 @@ impl Sampled {
         let figures = &mut seen.figures;
         figures.spent.counters = counters.since(&seen.base);
         figures.spent.life_ns = now_ns - figures.began_ns;
-        figures.comm = [0; 16];
-        for (to, from) in figures.comm.iter_mut().zip(stat.comm.bytes().take(15)) {
-            *to = from;
-        }
+        figures.comm = sample.comm();
     }
 
     fn known(&self) -> Known {
@@ -180,7 +175,7 @@ impl Meter for Sampled {
     fn attach(&mut self, pid: u32) -> Result<(), AttachError> {
         check_process(pid)?;
         self.root = i32::try_from(pid).ok();
-        let others = all_processes().into_iter().filter(|(_, stat)| Some(stat.pid) != self.root);
+        let others = live_processes().filter(|(_, stat)| Some(stat.pid) != self.root);
         self.bystanders = others.map(|(_, stat)| (stat.pid, stat.starttime)).collect();
         self.began = Instant::now();
         self.sample(true);
@@ -226,11 +221,8 @@ impl Meter for Sampled {
 }
 
 /// Every process that has not ended.
-fn all_processes() -> Vec<(Process, Stat)> {
-    let all = procfs::process::all_processes().into_iter().flatten().flatten();
-    all.filter_map(|process| process.stat().ok().map(|stat| (process, stat)))
-        .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
-        .collect()
+fn live_processes() -> impl Iterator<Item = (Process, Stat)> {
+    processes().filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
 }
 
 /// What our descendants that ended and were waited for used.
