@@ -7,7 +7,7 @@ use profiler_common::{
 };
 
 use crate::atomic;
-use crate::field::Task;
+use crate::field::task::Task;
 use crate::maps::{CONNECTORS, ENDED, JOBS};
 use crate::memory::move_out;
 use crate::quota::throttled_part;

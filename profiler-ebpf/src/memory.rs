@@ -13,7 +13,8 @@ use profiler_common::task::SHARED_MEMORY;
 use profiler_common::{AddressSpace, Held, JobRef, Progress};
 
 use crate::atomic;
-use crate::field::{ARRAY_PER_CPU, Memory, Task, number, read_kernel};
+use crate::field::task::Task;
+use crate::field::{ARRAY_PER_CPU, Memory, number, read_kernel};
 use crate::maps::{CPUS, JOBS, MEMORY, PENDING};
 use crate::table::{find, find_at, find_or_take, give_back};
 use crate::task::lost;

@@ -3,7 +3,7 @@
 
 use profiler_common::{CpuEntry, Progress, Wait};
 
-use crate::field::Task;
+use crate::field::task::Task;
 
 /// The part of a task's wait of `waited_ns`, which ended when it last got this CPU, that a quota
 /// took. `sleeps` when the task leaves the CPU now to sleep.

@@ -8,7 +8,7 @@ use profiler_common::{
 };
 
 use crate::atomic;
-use crate::field::Task;
+use crate::field::task::Task;
 use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, SESSION, TASKS};
 use crate::memory::{Origin, move_in};
 use crate::words::{clear, copy};

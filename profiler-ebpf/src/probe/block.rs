@@ -19,7 +19,8 @@ use profiler_common::latency::{bucket, microseconds};
 use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, Span, TagState};
 
 use crate::atomic;
-use crate::field::{Bio, Request, Task};
+use crate::field::task::Task;
+use crate::field::{Bio, Request};
 use crate::maps::{CONNECTORS, DEVICES, JOBS};
 use crate::request;
 use crate::table::place_of;

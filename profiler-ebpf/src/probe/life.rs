@@ -6,7 +6,7 @@ use profiler_common::task::SHARED_MEMORY;
 use profiler_common::{JobRef, TagState, TaskEntry};
 
 use crate::account::end;
-use crate::field::Task;
+use crate::field::task::Task;
 use crate::memory::{Origin, move_in, move_out};
 use crate::task::{Home, Joining, Newcomer, accounting_of, entry_of, join, tag_of};
 

@@ -9,7 +9,8 @@ use aya_ebpf::macros::{btf_tracepoint, fexit};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
 use profiler_common::{Progress, TagState};
 
-use crate::field::{Socket, Task};
+use crate::field::Socket;
+use crate::field::task::Task;
 use crate::task::{accounting_of, tag_of};
 
 /// The caller looked without taking, and will come again.

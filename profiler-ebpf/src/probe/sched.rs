@@ -9,7 +9,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use profiler_common::TagState;
 
 use crate::account::{end, leave_cpu};
-use crate::field::Task;
+use crate::field::task::Task;
 use crate::maps::CPUS;
 use crate::task::{accounting_of, tag_of};
 

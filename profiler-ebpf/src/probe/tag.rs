@@ -7,7 +7,8 @@ use aya_ebpf::cty::c_void;
 use profiler_common::{JobRef, TagMode, TagRequest, TagState};
 
 use crate::account::end;
-use crate::field::{Opaque, Task};
+use crate::field::Opaque;
+use crate::field::task::Task;
 use crate::maps::REQUEST;
 use crate::memory::Origin;
 use crate::task::{Claim, Home, Joining, Newcomer, accounting_of, become_parent, join, tag_of};
