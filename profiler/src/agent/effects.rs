@@ -6,10 +6,9 @@ use profiler_client::protocol::{self as wire, Bounded, WorkerError};
 
 use super::job::{BeginError, Holder, Job, Members};
 use super::state::State;
-use super::words;
+use super::{owned, words};
 use crate::control::{Effect, Event};
 use crate::ipc::Latest;
-use crate::kernel::TagError;
 use crate::lease::{self, Grant};
 use crate::model::{ConnectorId, PermitId, Ticket};
 
@@ -171,13 +170,7 @@ impl State {
                 what: Bounded::Leases,
                 limit: self.attribution.job_capacity().into(),
             },
-            BeginError::Tasks(TagError::Taken) => {
-                WorkerError::TaskIsTaken { tid: tid.or(pid).unwrap_or(0) }
-            }
-            BeginError::Tasks(error) => {
-                tracing::debug!(%error, ?members, "cannot count a job's tasks");
-                WorkerError::NoSuchTask { tid, pid }
-            }
+            BeginError::Tasks(error) => owned::refusal(error, tid, pid),
         }
     }
 }

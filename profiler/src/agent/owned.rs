@@ -104,9 +104,13 @@ impl State {
     }
 }
 
-fn refusal(error: &TagError, tid: Option<u32>, pid: Option<u32>) -> WorkerError {
+/// What a worker is told where its thread or process cannot work for a job.
+pub(super) fn refusal(error: &TagError, tid: Option<u32>, pid: Option<u32>) -> WorkerError {
     match error {
         TagError::Taken => WorkerError::TaskIsTaken { tid: tid.or(pid).unwrap_or(0) },
-        _ => WorkerError::NoSuchTask { tid, pid },
+        error => {
+            tracing::debug!(%error, tid, pid, "cannot change what tasks work for");
+            WorkerError::NoSuchTask { tid, pid }
+        }
     }
 }
