@@ -79,6 +79,11 @@ impl Agent {
         self.process = Some(process);
     }
 
+    /// Another setting, from its next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.arguments.extend(["--set".to_owned(), setting.to_owned()]);
+    }
+
     /// Kills it as a crash would.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");

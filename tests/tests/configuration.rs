@@ -1,10 +1,14 @@
-//! `profiler check-config`, from outside.
+//! Settings: `profiler check-config`, from outside, and what the agent makes of them.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use profiler_tests::agent::Agent;
 use profiler_tests::binaries::profiler;
+use profiler_tests::hand::Hand;
+use profiler_tests::require_bpf;
+use serde_json::json;
 
 /// Runs it on a configuration file with this text.
 fn check(text: &str, arguments: &[&str]) -> Output {
@@ -77,4 +81,24 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(found.status.code(), Some(2));
     let line = text(&found.stderr);
     assert!(line.contains("/nowhere/profiler.toml: cannot be read"), "{line}");
+}
+
+#[test]
+fn an_agent_that_is_not_to_count_in_the_kernel_samples_and_leaves_nothing_there() {
+    require_bpf!();
+    let mut agent = Agent::start(&[]);
+    let source = |agent: &Agent| agent.ask("Status", json!({}))["source"].take();
+    assert_eq!(source(&agent), "ebpf");
+    agent.kill();
+    assert!(agent.pins().exists(), "it goes on counting after a crash");
+    agent.set("attribution.enabled=false");
+    agent.start_again();
+    assert!(!agent.pins().exists());
+    assert!(agent.told().contains("as attribution.enabled is false"), "{}", agent.told());
+    assert_eq!(source(&agent), "procfs");
+    let (hand, mut worker) = (Hand::hire(), agent.worker());
+    let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
+    let usage = worker.release(lease);
+    assert_eq!((&usage["source"], &usage["tasks"]), (&json!("procfs"), &json!(1)), "{usage}");
+    assert_eq!(agent.stop(), Some(0));
 }

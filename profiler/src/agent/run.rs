@@ -23,7 +23,7 @@ use crate::config::{Config, Layers};
 use crate::control::Event;
 use crate::host::{OwnCost, OwnCostReader, Telemetry};
 use crate::ipc::{BindError, Role, Server, bind};
-use crate::kernel::{Attribution, Legacy, LoadError, Pins};
+use crate::kernel::{Attribution, Capacity, Legacy, LoadError, Pins};
 use crate::model::{Host, HostSample, Moment};
 use crate::session::this_host;
 use crate::store::Store;
@@ -61,8 +61,8 @@ pub(super) struct About {
 pub enum Counting {
     /// By programs in the kernel, and what became of what a former agent counted.
     Exactly(Legacy),
-    /// By samples of `/proc`, and why not exactly.
-    Sampled(LoadError),
+    /// By samples of `/proc`, and why not exactly: nothing if nobody wants it.
+    Sampled(Option<LoadError>),
 }
 
 /// What there is to say of an agent that can be connected to.
@@ -197,17 +197,16 @@ fn group(name: &str) -> Option<u32> {
 
 fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Counting), AgentError> {
     let capacity = configure::capacity(&config);
-    let (attribution, counting) = match pins.open_or_load(capacity) {
-        Ok((attribution, legacy)) => (attribution, Counting::Exactly(legacy)),
-        // Root may do all that it takes: then something is set up in a wrong way.
-        Err(error @ LoadError::Pin { .. }) if rustix::process::geteuid().is_root() => {
-            return Err(error.into());
+    let (attribution, counting) = if config.attribution.enabled {
+        exactly(pins, capacity)?
+    } else {
+        match pins.remove_all() {
+            Ok(left) => left.iter().for_each(|folder| {
+                tracing::warn!(?folder, "removed what a former agent counted, and its leases");
+            }),
+            Err(error) => tracing::warn!(%error, "what a former agent left in the kernel stays"),
         }
-        Err(error) => {
-            tracing::warn!(%error, "figures are samples of /proc, and no lease outlives the agent");
-            let attribution = Attribution::sampled(capacity).map_err(system("no memory"))?;
-            (attribution, Counting::Sampled(error))
-        }
+        (sampled(capacity)?, Counting::Sampled(None))
     };
     let settings = configure::control_settings(&config);
     let recording = configure::recording(&config).map(Recording::start).transpose();
@@ -229,6 +228,25 @@ fn begin(config: Config, pins: &Pins, sample: HostSample) -> Result<(State, Coun
     state.look_for_the_first_time(sample);
     state.take_in_ended();
     Ok((state, counting))
+}
+
+/// Counts by programs in the kernel, or by samples where these cannot be.
+fn exactly(pins: &Pins, capacity: Capacity) -> Result<(Attribution, Counting), AgentError> {
+    match pins.open_or_load(capacity) {
+        Ok((attribution, legacy)) => Ok((attribution, Counting::Exactly(legacy))),
+        // Root may do all that it takes: then something is set up in a wrong way.
+        Err(error @ LoadError::Pin { .. }) if rustix::process::geteuid().is_root() => {
+            Err(error.into())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "figures are samples of /proc, and no lease outlives the agent");
+            Ok((sampled(capacity)?, Counting::Sampled(Some(error))))
+        }
+    }
+}
+
+fn sampled(capacity: Capacity) -> Result<Attribution, AgentError> {
+    Attribution::sampled(capacity).map_err(system("no memory"))
 }
 
 /// Takes in ends of tasks as they happen.

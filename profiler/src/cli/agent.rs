@@ -58,7 +58,10 @@ fn greet(listening: &Listening) {
     match &listening.counting {
         Counting::Exactly(Legacy::None) => {}
         Counting::Exactly(Legacy::TakenOver) => text += "  took over what a former agent counted\n",
-        Counting::Sampled(why) => {
+        Counting::Sampled(None) => {
+            text += "  figures are samples of /proc, as attribution.enabled is false\n";
+        }
+        Counting::Sampled(Some(why)) => {
             text += &format!("  figures are samples of /proc, not exact: {why}\n");
             text += "  `profiler doctor` says how to get exact ones\n";
         }

@@ -134,7 +134,8 @@ impl Default for Monitoring {
 section! {
     /// Exact figures per job.
     Attribution in "attribution" {
-        /// Whether jobs are measured. Without, leases and limits still work, from profiles alone.
+        /// Whether programs in the kernel count what jobs use. Without, figures are samples of
+        /// `/proc` and no lease outlives the agent, as where such programs cannot be.
         enabled: bool, Any, Restart;
         /// How often running jobs and the host are looked at for statistics and limits.
         /// Demand is known within seconds then. The record at a job's end is exact whatever this is.
