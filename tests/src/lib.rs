@@ -25,6 +25,7 @@ pub mod agent;
 pub mod bench;
 pub mod binaries;
 pub mod bpf;
+pub mod chance;
 pub mod compare;
 pub mod counted;
 pub mod disk;

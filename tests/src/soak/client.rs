@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::board::{Board, Hold};
-use super::chance::Chance;
 use super::{CONNECTORS, connector, now_ns};
+use crate::chance::Chance;
 use crate::sys;
 
 /// Longer than this no agent leaves a call unanswered, even if it is replaced meanwhile.

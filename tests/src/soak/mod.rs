@@ -6,7 +6,6 @@
 //! agent thinks; [`watch`] compares it with the limits that were set.
 
 mod board;
-mod chance;
 mod client;
 mod storm;
 mod watch;

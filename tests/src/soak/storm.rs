@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::board::{Board, CLIENTS};
-use super::chance::Chance;
 use super::watch::{Limits, fault};
 use super::{CAP, CONNECTORS, connector, now_ns};
 use crate::agent::{Agent, wait_until};
 use crate::binaries;
+use crate::chance::Chance;
 
 /// Clients of one process.
 const CLIENTS_PER_PROCESS: usize = 10;
