@@ -63,6 +63,23 @@ impl MemoryGroup {
         fs::write(self.path(self.files.limit), usage.trim())
     }
 
+    /// Lets it have so many bytes, and no swap in their stead.
+    pub fn limit(&self, bytes: u64) -> io::Result<()> {
+        for (file, none) in [("memory.swappiness", "0"), ("memory.swap.max", "0")] {
+            // Each version has one of them, if the kernel knows swap at all.
+            if self.path(file).exists() {
+                fs::write(self.path(file), none)?;
+            }
+        }
+        fs::write(self.path(self.files.limit), bytes.to_string())
+    }
+
+    /// Bytes that it has.
+    pub fn used(&self) -> io::Result<u64> {
+        let usage = fs::read_to_string(self.path(self.files.usage))?;
+        usage.trim().parse().map_err(io::Error::other)
+    }
+
     /// Lets it have as much as it wants.
     pub fn open(&self) -> io::Result<()> {
         fs::write(self.path(self.files.limit), self.files.no_limit)

@@ -1,6 +1,7 @@
 //! What the benchmarks share: a load whose every step is a switch, programs to compare with, and
 //! figures as ratios of one run.
 
+pub mod control;
 pub mod cost;
 pub mod events;
 pub mod load;

@@ -37,6 +37,7 @@
 //! | `mark` | `file`, `after-ms` (0) | works, then creates a file |
 //! | `namespaced-worker` | `socket`, `outside` | a worker of an agent, in a namespace of its own |
 //! | `soak` | `board`, `socket`, `first`, `count`, `seed` | clients of an agent that do random things |
+//! | `hoard` | `socket`, `least-mib`, `most-mib`, `grow-ms`, `hold-ms`, `seed` | a worker of the benchmark |
 //! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
 
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use crate::bench::control::memory::{self as memory_jobs, Growth};
 use crate::sys::{self, Fork, Pid};
 use crate::truth::{Line, Report, What};
 
@@ -117,6 +119,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "wait-then-work" => scale::wait_then_work(&args),
         "mark" => scale::mark(&args),
         "soak" => soak(&args),
+        "hoard" => hoard(&args),
         "namespaced-worker" => namespaced::worker(&args),
         "trace" => return trace::run(&args),
         _ => {
@@ -163,6 +166,18 @@ fn soak(args: &Args) {
     let first = args.get("first", 0);
     let clients = first..first + args.get("count", 1_usize);
     crate::soak::run_clients(&path("board"), &path("socket"), clients, args.get("seed", 0));
+}
+
+/// A worker of an agent whose jobs grow; see [`crate::bench::control::memory`].
+fn hoard(args: &Args) {
+    let ms = |name: &str| Duration::from_millis(args.get(name, 0));
+    let growth = Growth {
+        mib: (args.get("least-mib", 1), args.get("most-mib", 1)),
+        grows: ms("grow-ms"),
+        holds: ms("hold-ms"),
+    };
+    let socket = PathBuf::from(args.text("socket").expect("a path"));
+    memory_jobs::hoard(&socket, growth, args.get("seed", 0));
 }
 
 /// Says something in the report that is no figure.
