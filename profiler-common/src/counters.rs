@@ -1,5 +1,7 @@
 //! The kernel's own counters of a task, and what a job makes of them.
 
+use core::mem::offset_of;
+
 /// The counters that the kernel itself keeps in `task_struct`, as they stood at one moment.
 ///
 /// They only ever grow while the task lives. Nothing here is measured by us: the difference of two
@@ -147,19 +149,43 @@ macro_rules! each_observed {
             run_queue_managed_ns,
             run_queue_self_ns,
             block_wait_ns,
-            net_rx_bytes,
-            net_tx_bytes,
-            net_rx_ops,
-            net_tx_ops,
-            local_rx_bytes,
-            local_tx_bytes,
             device_read_bytes,
             device_write_bytes,
             device_read_ops,
             device_write_ops,
+            net_rx_bytes,
+            net_rx_ops,
+            net_tx_bytes,
+            net_tx_ops,
+            local_rx_bytes,
+            local_tx_bytes,
         )
     };
 }
+
+/// Whether words lie one after another in this order, so many in all.
+const fn lie_in_order(offsets: &[usize], size: usize) -> bool {
+    let mut index = 0;
+    while index < offsets.len() && offsets[index] == index * 8 {
+        index += 1;
+    }
+    index * 8 == size
+}
+
+// What [`Spent::words`] lists is added to memory word by word.
+const _: () = {
+    macro_rules! of_counters {
+        ($($counter:ident,)*) => { [$(offset_of!(Counters, $counter)),*] };
+    }
+    macro_rules! of_observed {
+        ($($figure:ident,)*) => { [$(offset_of!(Observed, $figure)),*] };
+    }
+    assert!(lie_in_order(&each_counter!(of_counters), size_of::<Counters>()));
+    assert!(lie_in_order(&each_observed!(of_observed), size_of::<Observed>()));
+    assert!(offset_of!(Spent, counters) == 0);
+    assert!(offset_of!(Spent, observed) == size_of::<Counters>());
+    assert!(offset_of!(Spent, life_ns) == size_of::<Counters>() + size_of::<Observed>());
+};
 
 impl Observed {
     /// How much each figure grew since `base`.

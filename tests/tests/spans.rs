@@ -1,11 +1,15 @@
 //! A thread that works for one job after another: what each is charged, and that nothing is lost.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use profiler::kernel::{Attribution, Capacity, TagError};
-use profiler_common::JobRef;
+use profiler_common::{JobRef, Observed};
 use profiler_tests::hand::Hand;
 use profiler_tests::truth::{self, Figures};
 use profiler_tests::{require_bpf, sys};
@@ -52,6 +56,54 @@ fn each_job_of_a_thread_is_charged_its_own_part_to_the_nanosecond() {
     assert_eq!(cpu(&attribution, second), spent.counters.cpu_ns, "nothing for time between jobs");
     assert_eq!(cpu(&attribution, first), grown(&middle, &begin).expect("known"), "as before");
     assert_eq!(attribution.lost(), Default::default(), "lost");
+}
+
+#[test]
+fn what_a_thread_moved_stands_under_the_same_name_when_its_job_is_over() {
+    require_bpf!();
+    let mut attribution = load();
+    let job = attribution.begin_job(0).expect("a job");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let mut far = TcpStream::connect(listener.local_addr().expect("its port")).expect("connects");
+    let (mut near, _) = listener.accept().expect("a connection");
+    let (mut local, mut other) = UnixStream::pair().expect("a pair");
+    far.write_all(&[0; 30]).expect("it goes out");
+    other.write_all(&[0; 5]).expect("it goes out");
+    let (tell, told) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        tell.send(sys::gettid()).expect("somebody listens");
+        may_go.recv().expect("to begin");
+        near.write_all(&[0; 1000]).expect("it goes out");
+        near.read_exact(&mut [0; 30]).expect("it is there");
+        local.write_all(&[0; 7]).expect("it goes out");
+        local.read_exact(&mut [0; 5]).expect("it is there");
+        tell.send(0).expect("somebody listens");
+        may_go.recv().expect("to end");
+    });
+    let tid = told.recv().expect("its id");
+    let worker = attribution.enlist(tid.cast_unsigned(), job).expect("a tag").expect("an entry");
+    go.send(()).expect("it waits");
+    told.recv().expect("it is done");
+    truth::wait_asleep(tid);
+    let spent = attribution.reassign(&worker, None).expect("it lives");
+    let expected = Observed {
+        net_tx_bytes: 1000,
+        net_tx_ops: 1,
+        net_rx_bytes: 30,
+        net_rx_ops: 1,
+        local_tx_bytes: 7,
+        local_rx_bytes: 5,
+        run_queue_managed_ns: spent.observed.run_queue_managed_ns,
+        run_queue_self_ns: spent.observed.run_queue_self_ns,
+        ..Observed::default()
+    };
+    assert_eq!(spent.observed, expected, "what it moved");
+    let snapshot = attribution.snapshot();
+    let ended = snapshot.jobs.iter().find(|found| found.job == job).expect("the job").ended;
+    assert_eq!(ended, spent, "all that the job is charged");
+    go.send(()).expect("it waits");
+    thread.join().expect("its end");
 }
 
 #[test]
