@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use profiler_client::{Client, Request};
 
 use super::CONNECTOR;
+use super::interrupt;
 use super::tally::Tally;
 use crate::binaries;
 use crate::chance::Chance;
@@ -138,6 +139,9 @@ impl Live {
                 return;
             };
             let ended = place.take().expect("it was put there").wait().expect("its end");
+            if interrupt::is_asked() {
+                return;
+            }
             assert!(ended.code().is_none(), "a worker failed: {ended}");
             self.tally.count_killed();
         }
@@ -175,6 +179,8 @@ impl Live {
                     self.tally.count_piece();
                     self.tally.count_job(Duration::from_millis(took.parse().expect("a time")));
                 }
+                // An agent that ends with us gives no more slots.
+                Some(("refused", why)) => assert!(interrupt::is_asked(), "a worker: {why}"),
                 _ => panic!("a worker says {line:?}"),
             }
             line.clear();
@@ -186,7 +192,8 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).expect("a short time")
 }
 
-/// What a worker's process does, once it was let go; ends with the process that started it.
+/// What a worker's process does, once it was let go; ends with the process that started it, or where it
+/// gets no slot.
 pub fn hoard(socket: &Path, growth: Growth, seed: u64) {
     println!("pid {}", std::process::id());
     let mut input = std::io::stdin();
@@ -199,12 +206,17 @@ pub fn hoard(socket: &Path, growth: Growth, seed: u64) {
     let (client, mut chance) = (Client::at(socket), Chance::new(seed));
     let request = Request::new(CONNECTOR).this_process();
     loop {
-        let lease = client.acquire(&request).expect("a slot");
-        assert!(lease.is_managed(), "the agent is gone");
+        let lease = match client.acquire(&request) {
+            Ok(lease) if lease.is_managed() => lease,
+            Ok(_) => return println!("refused the agent is gone"),
+            Err(error) => return println!("refused {error}"),
+        };
         let begin = Instant::now();
         growth.grow(chance.within(growth.mib) * MIB);
         let took = ms(begin.elapsed());
-        lease.release(None).expect("it is ours");
+        if let Err(error) = lease.release(None) {
+            return println!("refused {error}");
+        }
         println!("job {took}");
     }
 }

@@ -71,22 +71,20 @@ pub(super) struct Reads {
     blocks: u64,
     /// The fewest and the most reads of a job.
     pieces: (u64, u64),
-    _disk: Disk,
 }
 
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
 impl Reads {
-    /// Writes a file of this many MiB to a disk.
+    /// Writes a file of this many MiB to a disk. It is there as long as that is.
     ///
     /// # Errors
-    /// Where no disk can be read past the cache.
-    pub(super) fn new(mib: usize, pieces: (u64, u64)) -> Result<Self, String> {
-        let disk = Disk::find()?;
+    /// Where the disk cannot be read past the cache.
+    pub(super) fn new(disk: &Disk, mib: usize, pieces: (u64, u64)) -> Result<Self, String> {
         let path = disk.cold_file("blocks", mib);
         let blocks = ((mib << 20) / BLOCK) as u64;
-        let reads = Self { path, blocks, pieces, _disk: disk };
+        let reads = Self { path, blocks, pieces };
         reads.open().map_err(|error| format!("{}: {error}", reads.path.display()))?;
         Ok(reads)
     }

@@ -9,6 +9,7 @@ use super::memory::{Ceiling, Growth, Hoarders};
 use super::server::{Capacity, Server};
 use super::tally::Tally;
 use super::work::{Compute, Reads, Requests, STEPS, Work};
+use crate::disk::Disk;
 use crate::sys;
 
 /// The names, in the order in which they run.
@@ -33,6 +34,8 @@ pub(super) struct Workload {
     /// Those that always want a slot.
     workers: u32,
     hands: Hands,
+    /// Not shared with the workers, who may outlast it: what it has is gone with it.
+    _disk: Option<Disk>,
 }
 
 enum Hands {
@@ -100,6 +103,7 @@ fn spin(cores: u32) -> Workload {
         longer: 1.0,
         workers: (16 * cores).max(32),
         hands: Hands::Threads(Arc::new(work)),
+        _disk: None,
     }
 }
 
@@ -119,6 +123,7 @@ fn sleep(cores: u32) -> Workload {
         longer: 1.0,
         workers: (16 * cores).max(32),
         hands: Hands::Threads(Arc::new(work)),
+        _disk: None,
     }
 }
 
@@ -144,11 +149,13 @@ fn memory() -> Result<Workload, String> {
         longer: 2.0,
         workers: 14,
         hands: Hands::Processes(growth, Arc::new(ceiling)),
+        _disk: None,
     })
 }
 
 fn reads() -> Result<Workload, String> {
-    let work = Reads::new(256, (200, 600))?;
+    let disk = Disk::find()?;
+    let work = Reads::new(&disk, 256, (200, 600))?;
     Ok(Workload {
         name: "reads",
         about: "jobs that read 64 KiB from anywhere in a file on a disk, past the cache".to_owned(),
@@ -159,6 +166,7 @@ fn reads() -> Result<Workload, String> {
         longer: 1.0,
         workers: 32,
         hands: Hands::Threads(Arc::new(work)),
+        _disk: Some(disk),
     })
 }
 
@@ -180,6 +188,7 @@ fn requests() -> Result<Workload, String> {
         longer: 1.0,
         workers: 32,
         hands: Hands::Threads(Arc::new(work)),
+        _disk: None,
     })
 }
 
