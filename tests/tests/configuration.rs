@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use profiler_tests::agent::Agent;
+use profiler_tests::agent::{Agent, wait_until};
 use profiler_tests::binaries::profiler;
 use profiler_tests::hand::Hand;
 use profiler_tests::require_bpf;
@@ -87,8 +87,11 @@ fn a_file_that_is_not_there_is_named() {
 fn an_agent_that_is_not_to_count_in_the_kernel_samples_and_leaves_nothing_there() {
     require_bpf!();
     let mut agent = Agent::start(&[]);
-    let source = |agent: &Agent| agent.ask("Status", json!({}))["source"].take();
+    let status = |agent: &Agent| agent.ask("Status", json!({}));
+    let source = |agent: &Agent| status(agent)["source"].take();
+    let in_kernel = |agent: &Agent| status(agent)["own"]["tracing_memory_overhead_bytes"].as_u64();
     assert_eq!(source(&agent), "ebpf");
+    wait_until("it has looked at its own cost", || in_kernel(&agent) > Some(1 << 20));
     agent.kill();
     assert!(agent.pins().exists(), "it goes on counting after a crash");
     agent.set("attribution.enabled=false");
@@ -96,6 +99,7 @@ fn an_agent_that_is_not_to_count_in_the_kernel_samples_and_leaves_nothing_there(
     assert!(!agent.pins().exists());
     assert!(agent.told().contains("as attribution.enabled is false"), "{}", agent.told());
     assert_eq!(source(&agent), "procfs");
+    wait_until("it has looked at its own cost", || in_kernel(&agent) == Some(0));
     let (hand, mut worker) = (Hand::hire(), agent.worker());
     let lease = worker.acquire(json!({ "connector": "a", "scope": "thread", "tid": hand.tid() }));
     let usage = worker.release(lease);

@@ -222,7 +222,7 @@ impl State {
             return vec!["exact figures, memory, devices and sockets (eBPF)".to_owned()];
         }
         let missing = self.attribution.missing().iter();
-        missing.map(|(hook, group, _)| format!("{} ({})", group.gives, hook.name())).collect()
+        missing.map(|(hook, group, _)| format!("{} ({})", hook.gives(group), hook.name())).collect()
     }
 
     fn lost(&self) -> BTreeMap<String, u64> {

@@ -308,6 +308,7 @@ fn note_own_cost(state: &mut State, own: &mut OwnCostReader) {
         state.own.process_memory_peak_bytes = cost.process_memory_peak_bytes.0;
         state.own.process_cpu_percent = cost.process_cpu_percent;
     }
+    state.own.tracing_memory_overhead_bytes = state.attribution.kernel_memory_bytes();
 }
 
 /// Lets waits end when they are due.

@@ -2,9 +2,10 @@
 //! kernel.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use profiler_client::Socket;
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Agent, Unpin};
@@ -44,9 +45,15 @@ fn start_log(config: &Config) {
     }
 }
 
+/// The option that a client needs to find a socket, if it needs any.
+fn option(path: &Option<PathBuf>, socket: Socket) -> String {
+    let elsewhere = path.as_ref().filter(|path| !socket.candidates().contains(path));
+    elsewhere.map_or(String::new(), |path| format!(" --socket {}", path.display()))
+}
+
 /// Says where the agent listens, and what can be done with it.
 fn greet(listening: &Listening) {
-    let place = |path: &Option<std::path::PathBuf>| {
+    let place = |path: &Option<PathBuf>| {
         path.as_ref().map_or("given by the service manager".into(), |p| p.display().to_string())
     };
     let mut text = format!(
@@ -73,9 +80,20 @@ fn greet(listening: &Listening) {
     if let Some(trouble) = &listening.history_trouble {
         text += &format!("  no history: {trouble}\n");
     }
-    text += "\n  profiler status                                   what it does\n  \
-             profiler exec --connector local_files -- COMMAND  a job, with what it cost\n  \
-             Ctrl-C                                            ends it\n";
+    let next = [
+        (format!("profiler status{}", option(&listening.control, Socket::Control)), "what it does"),
+        (
+            format!(
+                "profiler exec{} --connector local_files -- COMMAND",
+                option(&listening.worker, Socket::Worker)
+            ),
+            "a job, with what it cost",
+        ),
+        ("Ctrl-C".to_owned(), "ends it"),
+    ];
+    let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    text.push('\n');
+    text.extend(next.map(|(command, what)| format!("  {command:width$}  {what}\n")));
     // Nobody may be looking.
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -261,7 +261,7 @@ fn proof() -> Vec<Feature> {
             .missing()
             .iter()
             .map(|(hook, group, error)| {
-                let feature = Feature::new(format!("hook {}", hook.name()), group.gives);
+                let feature = Feature::new(format!("hook {}", hook.name()), hook.gives(group));
                 // Root is refused only by a policy of the kernel, on hooks in functions for one.
                 let reason = match error {
                     LoadError::NotPermitted => "refused by this kernel's policy".to_owned(),

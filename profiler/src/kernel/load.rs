@@ -20,6 +20,7 @@ use super::bpf::{program_info, recursion_misses};
 use super::btf::{self, BTF_PATH};
 use super::mapped::{MappedArray, Plain};
 use super::offsets::Offsets;
+use super::own_memory;
 use super::probe::{self, Attached, Group, Hook};
 use super::sampled::Sampler;
 use crate::model::Known;
@@ -123,6 +124,8 @@ pub struct Attribution {
     pub(super) free_jobs: Vec<u32>,
     /// Job slots that were taken at least once: beyond these nothing was ever touched.
     pub(super) jobs_used: u32,
+    /// See [`Attribution::kernel_memory_bytes`].
+    pub(super) kernel_memory_bytes: Option<u64>,
     /// Keeps the kernel's statistics on; see [`Attribution::keep_own_time`].
     pub(super) statistics: Option<OwnedFd>,
 }
@@ -161,6 +164,7 @@ impl Attribution {
         drop((kernel, btf));
         trim_heap();
         let programs = loaded_programs(&ebpf)?;
+        let kernel_memory_bytes = own_memory::held(&ebpf, programs.values());
         let mut maps = |name: &'static str| {
             let (Map::Array(data) | Map::RingBuf(data)) = take(&mut ebpf, name)? else {
                 return Err(LoadError::Map { name, reason: "of another type".into() });
@@ -168,7 +172,7 @@ impl Attribution {
             pin(name, data.fd().as_fd())?;
             data.fd().as_fd().try_clone_to_owned().map_err(map_error(name))
         };
-        Self::of(&mut maps, attached, programs)
+        Ok(Self { kernel_memory_bytes, ..Self::of(&mut maps, attached, programs)? })
     }
 
     /// Maps what user space reads, whichever way its descriptors come.
@@ -183,6 +187,7 @@ impl Attribution {
             free_jobs: Vec::new(),
             jobs_used: 0,
             attached,
+            kernel_memory_bytes: None,
             statistics: None,
             programs,
             devices: mapped(maps, "DEVICES")?,
@@ -277,7 +282,6 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("FREE_ENTRIES", capacity.tasks)
         .map_max_entries("JOBS", capacity.jobs)
         .map_max_entries("LEASES", capacity.jobs)
-        .map_max_entries("DEVICES", cpus << DEVICES_BITS)
         .map_max_entries("CONNECTORS", capacity.connectors)
         .map_max_entries("NAMES", capacity.connectors)
         .map_max_entries("ENDED", capacity.ended_bytes);

@@ -10,6 +10,7 @@ mod leases;
 mod load;
 mod mapped;
 mod offsets;
+mod own_memory;
 mod own_time;
 mod pins;
 pub mod probe;

@@ -90,6 +90,7 @@ impl Attribution {
             programs: Default::default(),
             free_jobs: Vec::new(),
             jobs_used: 0,
+            kernel_memory_bytes: Some(0),
             statistics: None,
         })
     }

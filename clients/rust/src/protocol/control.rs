@@ -156,8 +156,9 @@ pub struct OwnCost {
     pub process_memory_peak_bytes: u64,
     /// Of one CPU, how much its process uses.
     pub process_cpu_percent: f64,
-    /// Memory that its programs in the kernel hold.
-    pub tracing_memory_overhead_bytes: u64,
+    /// Memory that its programs and their maps hold in the kernel; what its process maps of them is part
+    /// of its own memory too. Null where a former agent loaded them.
+    pub tracing_memory_overhead_bytes: Option<u64>,
     /// Of all CPUs, how much its programs in the kernel use.
     pub tracing_cpu_overhead_percent: Option<f64>,
 }

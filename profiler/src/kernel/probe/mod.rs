@@ -29,8 +29,9 @@ pub enum Hook {
     Entry(&'static str),
     /// A kernel function's end.
     Exit(&'static str),
-    /// A kernel function's end, where the kernel has it: other versions have no need for it.
-    ExitIfThere(&'static str),
+    /// A kernel function's end, where the kernel has it: other versions have no need for it. And the figures
+    /// that it gives there.
+    ExitIfThere(&'static str, &'static str),
 }
 
 /// Figures, and the ways to get them.
@@ -57,8 +58,17 @@ impl Hook {
         let (Self::Tracepoint(name)
         | Self::Entry(name)
         | Self::Exit(name)
-        | Self::ExitIfThere(name)) = self;
+        | Self::ExitIfThere(name, _)) = self;
         name
+    }
+
+    /// The figures that are missing without it.
+    #[must_use]
+    pub const fn gives(self, group: &Group) -> &'static str {
+        match self {
+            Self::ExitIfThere(_, gives) => gives,
+            _ => group.gives,
+        }
     }
 
     /// Whether the running kernel has it.
@@ -66,14 +76,14 @@ impl Hook {
     pub fn is_there(self, btf: &btf::Btf) -> bool {
         match self {
             Self::Tracepoint(name) => btf.has_typedef(&format!("btf_trace_{name}")),
-            Self::Entry(name) | Self::Exit(name) | Self::ExitIfThere(name) => {
+            Self::Entry(name) | Self::Exit(name) | Self::ExitIfThere(name, _) => {
                 btf.has_function(name)
             }
         }
     }
 
     fn is_needed(self) -> bool {
-        !matches!(self, Self::ExitIfThere(_))
+        !matches!(self, Self::ExitIfThere(..))
     }
 
     /// Takes the program off the kernel again, if it is there.
@@ -104,7 +114,7 @@ impl Hook {
                     .and_then(|()| program.attach())
                     .and_then(|link| program.take_link(link).map(FdLink::from))
             }
-            Self::Exit(_) | Self::ExitIfThere(_) => {
+            Self::Exit(_) | Self::ExitIfThere(..) => {
                 let program: &mut FExit = program(ebpf, name)?;
                 program
                     .load(name, btf)

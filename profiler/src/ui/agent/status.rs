@@ -51,17 +51,20 @@ fn agent(status: &StatusReply) -> String {
         0 => String::new(),
         orphans => format!(" ({orphans} without their worker)"),
     };
+    let kernel = own.tracing_memory_overhead_bytes.filter(|held| *held > 0);
+    let kernel = kernel.map_or(String::new(), |held| {
+        format!("; what it keeps in the kernel, mapped or not, is {}", bytes(held))
+    });
     format!(
         "Agent {}: {figures}, up {}, {}{orphans}, {} waiting, {}{draining}\n\
-         Costs {:.2} % of one CPU and {} of memory, {} of it in the kernel\n",
+         Costs {:.2} % of one CPU and {} of memory{kernel}\n",
         plain(&status.version),
         duration_ms(status.uptime_ms),
         counted(status.leases.into(), "lease"),
         status.waiting,
         counted(status.connections.into(), "connection"),
         own.process_cpu_percent,
-        bytes(own.process_memory_bytes.saturating_add(own.tracing_memory_overhead_bytes)),
-        bytes(own.tracing_memory_overhead_bytes),
+        bytes(own.process_memory_bytes),
     )
 }
 

@@ -142,7 +142,7 @@ fn status_shows_host_agent_and_slots() {
         own: OwnCost {
             process_memory_bytes: 20 << 20,
             process_cpu_percent: 0.12,
-            tracing_memory_overhead_bytes: 30 << 20,
+            tracing_memory_overhead_bytes: Some(15 << 20),
             ..OwnCost::default()
         },
         connections: 5,
@@ -164,7 +164,7 @@ fn status_shows_host_agent_and_slots() {
     insta::assert_snapshot!(shown, @r"
     host: elevated, 8 cores, 42 % in use, 9.00 GiB of 16.0 GiB available
     Agent 0.1.0: exact figures, up 1 h 02 m, 6 leases (1 without their worker), 24 waiting, 5 connections, draining: no new jobs
-    Costs 0.12 % of one CPU and 50.0 MiB of memory, 30.0 MiB of it in the kernel
+    Costs 0.12 % of one CPU and 20.0 MiB of memory; what it keeps in the kernel, mapped or not, is 15.0 MiB
     Missing: network figures
     Lost: tasks_full 3
 

@@ -1,0 +1,40 @@
+//! The memory that our own programs and their maps hold in the kernel.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use aya::Ebpf;
+use aya::maps::Map;
+
+use super::load::Attribution;
+
+impl Attribution {
+    /// Bytes that the programs and their maps hold in the kernel, as it says. Our own mappings of maps are
+    /// part of it, the tag of each thread is not. `None` where others loaded them.
+    #[must_use]
+    pub const fn kernel_memory_bytes(&self) -> Option<u64> {
+        self.kernel_memory_bytes
+    }
+}
+
+/// What an object that was just loaded holds.
+pub(super) fn held<'a>(ebpf: &'a Ebpf, programs: impl Iterator<Item = &'a OwnedFd>) -> Option<u64> {
+    let maps = ebpf.maps().filter_map(|(_, map)| descriptor(map));
+    maps.chain(programs.map(AsFd::as_fd)).map(locked).sum()
+}
+
+fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Unsupported(data) => {
+            Some(data.fd().as_fd())
+        }
+        // We have no others.
+        _ => None,
+    }
+}
+
+/// What the kernel charges for a map or a program (`map_mem_usage` and `prog->pages`).
+fn locked(object: BorrowedFd<'_>) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse().ok())
+}
