@@ -22,3 +22,14 @@ pub fn quantile(mut values: Vec<f64>, percent: usize) -> f64 {
     let at = values.len().saturating_sub(1) * percent / 100;
     values.get(at).copied().unwrap_or(f64::NAN)
 }
+
+/// A number from the command line, or the usual one. What is no number ends the program with a line that
+/// says how it is used.
+#[must_use]
+pub fn argument<T: std::str::FromStr>(position: usize, usual: T, usage: &str) -> T {
+    let Some(word) = std::env::args().nth(position) else { return usual };
+    word.parse().unwrap_or_else(|_| {
+        eprintln!("{word:?} is not a whole number\nusage: cargo xtask bench {usage}");
+        std::process::exit(2)
+    })
+}

@@ -19,7 +19,7 @@ use profiler_tests::bench::cost::{Cost, attach_empty, there};
 use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
 use profiler_tests::bench::load::{LOADS, Load, Work};
 use profiler_tests::bench::peer::Peer;
-use profiler_tests::bench::{median, quantile};
+use profiler_tests::bench::{argument, median, quantile};
 use profiler_tests::sys;
 
 /// Rounds of each kind of event, and events in a round.
@@ -99,7 +99,7 @@ const BPFTRACE_SOCKETS: &str = "tracepoint:sock:sock_send_length { @sent[tid] = 
 const BPFTRACE_PAGES: &str = "tracepoint:kmem:rss_stat { @[pid, args->member] = max(args->size); }";
 
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(21);
+    let rounds = argument(1, 21, "overhead [ROUNDS]");
     let work = match Work::new() {
         Ok(work) => work,
         Err(why) => return eprintln!("cannot measure: {why}"),

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use profiler_tests::bench::argument;
 use profiler_tests::binaries;
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ const OSCILLATION: f64 = 0.05;
 const JAIN: f64 = 0.95;
 
 fn main() -> ExitCode {
-    let seeds = std::env::args().nth(1).unwrap_or_else(|| "20".to_owned());
+    let seeds = argument(1, 20_u32, "simulate [SEEDS]").to_string();
     let mut missed = Vec::new();
     for plant in plants() {
         missed.extend(one(&plant, &seeds));

@@ -10,9 +10,9 @@ use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfLoader};
 use profiler::kernel::{Attribution, Capacity, OBJECT, Tasks};
 use profiler_common::TagMode;
-use profiler_tests::bench::median;
 use profiler_tests::bench::peer::Peer;
 use profiler_tests::bench::ping_pong::PingPong;
+use profiler_tests::bench::{argument, median};
 
 const TURNS: u32 = 20_000;
 
@@ -34,7 +34,7 @@ const PEERS: [(&str, &[&str], &str); 2] = [
 ];
 
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
+    let rounds = argument(1, 9, "switch [ROUNDS]");
     let pair = PingPong::new(0);
     pair.play(TURNS);
     let [mut nothing, mut empty, mut untagged, mut tagged] =
