@@ -20,6 +20,7 @@ mod request;
 mod run;
 mod samples;
 pub mod service_manager;
+mod signals;
 mod state;
 mod tasks;
 mod waits;

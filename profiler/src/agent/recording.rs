@@ -121,7 +121,7 @@ impl Recording {
         self.hand_over();
         self.queue = None;
         if let Some(writer) = self.writer.take() {
-            // It ends when all is written.
+            // It ends when all is written. An error is a panic, which told of itself.
             let _ = writer.join();
         }
     }
