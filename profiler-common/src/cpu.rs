@@ -3,7 +3,7 @@
 use crate::quota::Steady;
 
 /// One element of the `CPUS` array, which user space maps. Written only by its own CPU, but for
-/// the first value of `running` (see there). One cache line, so that CPUs do not share any.
+/// the first value of `running` and for `steady` (see there). One cache line, so that CPUs do not share any.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuEntry {
@@ -15,6 +15,7 @@ pub struct CpuEntry {
     pub before: u64,
     /// What to add to the address of a per-CPU variable to get this CPU's copy; 0 while unknown.
     pub per_cpu_offset: u64,
-    /// The run queue of the last task of any job that left this CPU.
+    /// The run queue of the last task of any job that left this CPU. Another CPU writes it when a task
+    /// of that queue has moved there ([`Steady::renew_from_elsewhere`]).
     pub steady: Steady,
 }

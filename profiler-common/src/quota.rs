@@ -60,6 +60,16 @@ impl Steady {
         };
         *self = Self { last: now, since_ns: wait.arrived_ns, grown_ns };
     }
+
+    /// A task that was moved to another CPU while it waited finds the queue that it left like this,
+    /// and takes the growth for its own. What is new was before it was moved, and so before it arrived
+    /// there. Without this, a task that is moved back would find it new once more.
+    #[inline(always)]
+    pub fn renew_from_elsewhere(&mut self, there: Throttled, wait: &Wait) {
+        if self.last.queue == there.queue {
+            self.renew(there, wait);
+        }
+    }
 }
 
 impl Wait {
@@ -167,6 +177,20 @@ mod tests {
         assert_eq!(known.since_ns, 500, "nothing changed");
         known.renew(found(HERE, 180), &at(1000));
         assert_eq!(known, steady());
+    }
+
+    #[test]
+    fn what_a_task_counted_after_it_was_moved_away_is_not_new_when_it_comes_back() {
+        let mut known = Steady { last: found(HERE, 100), since_ns: 500, grown_ns: 0 };
+        let away = Wait { waited_ns: 90, arrived_ns: 1000, slept: false };
+        known.renew_from_elsewhere(found(HERE, 180), &away);
+        assert_eq!(known, steady());
+        let back = Wait { waited_ns: 40, arrived_ns: 1100, slept: false };
+        known.renew(found(HERE, 180), &back);
+        let there = || 0;
+        assert_eq!(back.throttled_ns(found(THERE, 5), found(HERE, 180), &known, there), 0);
+        known.renew_from_elsewhere(found(THERE, 900), &away);
+        assert_eq!(known, steady(), "of another queue the CPU keeps nothing");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use profiler_common::{CpuEntry, Progress, Wait};
 
 use crate::field::task::Task;
+use crate::maps::CPUS;
 
 /// The part of a task's wait of `waited_ns`, which ended when it last got this CPU, that a quota
 /// took. `sleeps` when the task leaves the CPU now to sleep.
@@ -29,7 +30,12 @@ pub fn throttled_part(
         return 0;
     }
     wait.throttled_ns(before, now, &cpu.steady, || {
-        let total_ns = task.throttled_in(before.queue);
-        total_ns.map_or(0, |total_ns| total_ns.saturating_sub(before.total_ns))
+        let Some((there, number)) = task.throttled_in(before.queue) else { return 0 };
+        if let Some(elsewhere) = number.and_then(|number| CPUS.get_ptr_mut(number)) {
+            // SAFETY: an element of the array, and not `cpu`: a group has one queue a CPU. Should that
+            // CPU write at the same moment, both write what they find in the same queue.
+            unsafe { (*elsewhere).steady.renew_from_elsewhere(there, &wait) };
+        }
+        there.total_ns.saturating_sub(before.total_ns)
     })
 }

@@ -142,17 +142,21 @@ impl Task {
         Some(Throttled { queue: queue as u64, total_ns })
     }
 
-    /// As [`Task::throttled`], for another queue, where the task was before. The group of a task
-    /// lives, and with it all queues of the group; any other queue may be gone.
+    /// As [`Task::throttled`], for another queue, where the task was before, and the CPU whose queue
+    /// that is. The group of a task lives, and with it all queues of the group; any other queue may
+    /// be gone.
     #[inline(always)]
-    pub fn throttled_in(self, queue: u64) -> Option<u64> {
+    pub fn throttled_in(self, queue: u64) -> Option<(Throttled, Option<u32>)> {
         let own: *const Opaque = self.read(&TASK_RUN_QUEUE)?;
         let group: u64 = read(own, &RUN_QUEUE_GROUP)?;
         let group_there: u64 = read_kernel(queue.wrapping_add(RUN_QUEUE_GROUP.load()))?;
         if group_there != group {
             return None;
         }
-        read_kernel(queue.wrapping_add(throttled_offset().load()))
+        let total_ns = read_kernel(queue.wrapping_add(throttled_offset().load()))?;
+        let of_cpu: Option<u64> = read_kernel(queue.wrapping_add(RUN_QUEUE_OF_CPU.load()));
+        let cpu = of_cpu.and_then(|all| read_kernel(all.wrapping_add(RUN_QUEUE_CPU.load())));
+        Some((Throttled { queue, total_ns }, cpu))
     }
 
     /// Writes the task's name straight to its place; empty if it cannot be read.

@@ -200,7 +200,7 @@ fn figure_of(path: &str) -> &'static str {
     match path {
         "sched_info.run_delay" => "run_queue_ns (CONFIG_SCHED_INFO)",
         "throttled_clock_self_time" => "run_queue_throttled_ns (CONFIG_CFS_BANDWIDTH)",
-        "se.cfs_rq" => "run_queue_throttled_ns (CONFIG_FAIR_GROUP_SCHED)",
+        "se.cfs_rq" | "tg" | "rq" => "run_queue_throttled_ns (CONFIG_FAIR_GROUP_SCHED)",
         "in_iowait" => "block_wait_ns apart from other_wait_ns",
         "bpf_storage" => "speed only: a shortcut for threads of no job",
         _ if path.starts_with("ioac.") => "storage figures (CONFIG_TASK_IO_ACCOUNTING)",
