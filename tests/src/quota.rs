@@ -60,16 +60,31 @@ impl Group {
         shell.into_iter().chain(words.iter().cloned()).collect()
     }
 
+    /// Where the kernel says what the quota took.
+    pub fn stat(&self) -> PathBuf {
+        self.folder.join("cpu.stat")
+    }
+
     /// For how long the group's own quota kept it off the CPUs that it wanted, added up over CPUs.
     pub fn throttled_ns(&self) -> u64 {
-        let stat = fs::read_to_string(self.folder.join("cpu.stat")).expect("cpu.stat");
-        let words = |label: &str| {
-            let line = stat.lines().find_map(|line| line.strip_prefix(label));
-            line.and_then(|value| value.trim().parse::<u64>().ok())
-        };
-        let ns = words("throttled_time ").or_else(|| Some(words("throttled_usec ")? * 1000));
-        ns.unwrap_or_else(|| panic!("no throttled time in cpu.stat: {stat}"))
+        throttled_ns(&fs::read_to_string(self.stat()).expect("cpu.stat"))[0]
     }
+}
+
+/// [`Group::throttled_ns`] as each of these texts of its [`Group::stat`] has it.
+pub fn throttled_ns(stats: &str) -> Vec<u64> {
+    let ns = |line: &str| {
+        let (label, value) = line.split_once(' ')?;
+        let unit_ns = match label {
+            "throttled_time" => 1,
+            "throttled_usec" => 1000,
+            _ => return None,
+        };
+        Some(value.parse::<u64>().ok()? * unit_ns)
+    };
+    let all: Vec<u64> = stats.lines().filter_map(ns).collect();
+    assert!(!all.is_empty(), "no throttled time in cpu.stat: {stats}");
+    all
 }
 
 impl Drop for Group {

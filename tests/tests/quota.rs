@@ -1,7 +1,7 @@
 //! What a CPU quota takes from a command shows as that, and as nobody's fault: it agrees with what
 //! the kernel says of the quota itself.
 
-use profiler_tests::quota::Group;
+use profiler_tests::quota::{Group, throttled_ns};
 use profiler_tests::record::Usage;
 use profiler_tests::run::{Finished, Run};
 use profiler_tests::{require_bpf, scale, skip};
@@ -36,15 +36,47 @@ fn run_in(group: &Group, words: &[&str]) -> Finished {
     run
 }
 
-/// Two figures for the same time agree to a hundredth: `cpu.stat` may count in microseconds. The
-/// kernels before 6.6 take the one that we read by a clock that leaves out what interrupts took
-/// and what a hypervisor stole, so there it may lack as much as there was of these.
-fn assert_agree(got: u64, truth: u64, interrupted_ns: u64, what: &str) {
+/// What the kernel says that a quota took of a command of one thread.
+struct Truth {
+    /// By the time when the thread looked for the last time.
+    alive_ns: u64,
+    /// When all was over. A thread that dies may use up the quota with its last step, and then the
+    /// kernel counts the rest of the period as throttled, in which nobody wanted to run.
+    over_ns: u64,
+    /// What interrupts took meanwhile, and what was stolen.
+    interrupted_ns: u64,
+}
+
+/// What the kernel said of the quota when the workload looked.
+fn shown(run: &Finished) -> Vec<u64> {
+    throttled_ns(&String::from_utf8_lossy(&run.stdout))
+}
+
+/// Runs a thread that spins in this group, which the quota of `above` holds back.
+fn spin_below(above: &Group, group: &Group) -> (Finished, Truth) {
+    let (stat, before) = (above.stat(), interrupted_ns());
+    let stat = stat.to_str().expect("a plain path");
+    let run = run_in(group, &["spin", "--seconds", &seconds(), "--show", stat]);
+    let truth = Truth {
+        alive_ns: shown(&run)[0],
+        over_ns: above.throttled_ns(),
+        interrupted_ns: interrupted_ns() - before,
+    };
+    (run, truth)
+}
+
+/// Ours agrees with the kernel's to a hundredth: `cpu.stat` may count in microseconds. The kernels
+/// before 6.6 take the one that we read by a clock that leaves out what interrupts took and what a
+/// hypervisor stole, so there it may lack as much as there was of these.
+fn assert_agree(got: u64, truth: &Truth, what: &str) {
+    let Truth { alive_ns, over_ns, interrupted_ns } = *truth;
+    assert!(alive_ns > 500_000_000, "a tenth of a CPU for seconds: throttled for {alive_ns} ns");
     let left_out = if has_clock_of_its_own() { 0 } else { interrupted_ns };
-    let is_close = got <= truth + truth / 100 && got + left_out >= truth - truth / 100;
+    let is_close = got <= over_ns + over_ns / 100 && got + left_out >= alive_ns - alive_ns / 100;
     assert!(
         is_close,
-        "{what}: expected {truth} ns, of which {left_out} ns may lack, got {got} ns ({interrupted_ns} ns interrupted)"
+        "{what}: expected {alive_ns} to {over_ns} ns, of which {left_out} ns may lack, got {got} ns \
+         ({interrupted_ns} ns interrupted)"
     );
 }
 
@@ -81,12 +113,8 @@ fn the_time_that_a_quota_takes_from_a_thread_is_what_the_kernel_says() {
     require_bpf!();
     let group = group!("one");
     group.set_quota_ms(10);
-    let before = interrupted_ns();
-    let run = run_in(&group, &["spin", "--seconds", &seconds()]);
-    let interrupted = interrupted_ns() - before;
-    let (usage, truth) = (&run.session().usage, group.throttled_ns());
-    assert!(truth > 500_000_000, "a tenth of a CPU for seconds: throttled for {truth} ns");
-    assert_agree(throttled(usage), truth, interrupted, "one thread");
+    let (run, truth) = spin_below(&group, &group);
+    assert_agree(throttled(&run.session().usage), &truth, "one thread");
 }
 
 #[test]
@@ -98,18 +126,9 @@ fn a_quota_of_a_group_further_up_counts_as_well() {
         Err(why) => skip!("{why}"),
     };
     above.set_quota_ms(10);
-    let before = interrupted_ns();
-    let run = run_in(&group, &["spin", "--seconds", &seconds()]);
-    let interrupted = interrupted_ns() - before;
-    let truth = above.throttled_ns();
+    let (run, truth) = spin_below(&above, &group);
     assert_eq!(group.throttled_ns(), 0, "the group's own quota, which it has not");
-    assert!(truth > 500_000_000, "a tenth of a CPU for seconds: throttled for {truth} ns");
-    assert_agree(
-        throttled(&run.session().usage),
-        truth,
-        interrupted,
-        "one thread, two groups down",
-    );
+    assert_agree(throttled(&run.session().usage), &truth, "one thread, two groups down");
 }
 
 #[test]
@@ -117,22 +136,24 @@ fn each_thread_that_a_quota_holds_back_loses_that_time() {
     require_bpf!();
     let group = group!("several");
     group.set_quota_ms(10);
-    let words = ["hogs", "--count", "3", "--cpu", "0", "--seconds", &seconds()];
+    let (seconds, stat) = (seconds(), group.stat());
+    let stat = stat.to_str().expect("a plain path");
+    let words = ["hogs", "--count", "3", "--cpu", "0", "--seconds", &seconds, "--show", stat];
     let run = run_in(&group, &words);
-    let truth = group.throttled_ns();
+    let all = group.throttled_ns();
+    let [begin, end] = shown(&run)[..] else { panic!("{run}") };
     let leader = run.session().processes[0].pid;
-    let (first, hogs): (Vec<_>, Vec<_>) =
-        run.session().threads.iter().partition(|thread| thread.tid == leader);
-    assert_eq!((first.len(), hogs.len()), (1, 3), "threads that want the CPU, and the first");
-    // What the quota took from the first one, which began them and then sleeps, is nothing to them.
-    let truth = truth - throttled(&first[0].usage);
+    let hogs = run.session().threads.iter().filter(|thread| thread.tid != leader);
+    let hogs: Vec<_> = hogs.collect();
+    assert_eq!(hogs.len(), 3, "threads that want the CPU, beside the first");
     for hog in hogs {
-        let (part, own) = (throttled(&hog.usage), hog.usage.run_queue_self_ns.unwrap_or(0));
+        let part = throttled(&hog.usage);
+        assert_no_more(part, all - begin, &hog.comm);
         // While they are begun and while they end, not all of them want the CPU.
-        assert_no_more(part, truth, &hog.comm);
-        assert!(part * 2 > truth, "{part} ns of the {truth} ns that all were held back");
-        assert!(own > 0, "they wait for each other besides");
+        let together = end - begin;
+        assert!(part * 2 > together, "{part} ns of the {together} ns that all were held back");
     }
+    assert!(run.session().usage.run_queue_self_ns > Some(0), "they wait for each other besides");
 }
 
 #[test]

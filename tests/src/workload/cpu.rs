@@ -7,13 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::args::Args;
-use super::{last_words, sleep_us, work_us};
+use super::{last_words, show, sleep_us, work_us};
 use crate::sys;
 use crate::truth::Line;
 
 /// One thread that computes and never gives the CPU up by itself. With `--publish FILE` it
 /// writes its thread id and CPU clock there about every millisecond (the calls do not block), so
-/// that an observer can compare a figure taken while it runs.
+/// that an observer can compare a figure taken while it runs. `--show FILE` is printed at its end.
 pub(crate) fn spin(args: &Args) {
     let (seconds, report) = (args.get("seconds", 0.5), args.report());
     let length = Duration::from_secs_f64(seconds);
@@ -33,6 +33,7 @@ pub(crate) fn spin(args: &Args) {
             file.write_all_at(&bytes, 0).expect("publishing");
         }
     }
+    show(args);
     last_words(&report);
 }
 

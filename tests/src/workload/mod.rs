@@ -5,7 +5,7 @@
 //!
 //! | subcommand | options (default) | what it does |
 //! |---|---|---|
-//! | `spin` | `seconds` (0.5), `publish` | one thread that never leaves the CPU by itself |
+//! | `spin` | `seconds` (0.5), `publish`, `show` | one thread that never leaves the CPU by itself |
 //! | `threads` | `count` (8), `work-us` (2000) | threads that spin, sleep and yield in turns |
 //! | `short-threads` | `count` (200), `ready` (0) | threads that live under 100 us |
 //! | `oversubscribe` | `count` (200), `seconds` (1) | all CPUs wanted by many times their number |
@@ -28,7 +28,7 @@
 //! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
 //! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
 //! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
-//! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0) | threads that want the same CPU |
+//! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0), `show` | threads that want the same CPU |
 //! | `memory` | `anonymous-mib`, `shared-mib`, `file-mib` (0), `ms` (5), `children` (0) | holds memory |
 //! | `sleep` | `ms` (300) | one long sleep |
 //! | `many-threads` | `count` (100), `processes` (1), `until` | threads that sleep until told |
@@ -40,6 +40,7 @@
 //! | `hoard` | `socket`, `least-mib`, `most-mib`, `grow-ms`, `hold-ms`, `seed` | a worker of the benchmark |
 //! | `trace` | `-- PROGRAM ARGS...` | runs a program and writes all its threads' final figures |
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -149,6 +150,13 @@ fn wait_for_child(child: Pid, report: &Report) -> ExitCode {
     (line.figures.cpu_ns, line.count) = (Some(sys::children_cpu_ns()), Some(1));
     report.write(&[line]);
     if status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints the file that `--show` names, as it stands.
+fn show(args: &Args) {
+    if let Some(path) = args.text("show") {
+        print!("{}", fs::read_to_string(path).expect("the file to show"));
+    }
 }
 
 /// The last act of a program: what can still be said about the thread that is left, and about

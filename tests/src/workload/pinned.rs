@@ -5,16 +5,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::args::Args;
-use super::{last_words, note, sleep_us};
+use super::{last_words, note, show, sleep_us};
 use crate::{counted, sys};
 
-/// `--count` threads that want the one CPU `--cpu` all the time. With `--real-time 1` they give it
-/// to nobody but each other, whatever else the machine does.
+/// `--count` threads that want the one CPU `--cpu` all the time, where the first one waits for them.
+/// With `--real-time 1` they give it to nobody but each other, whatever else the machine does; the
+/// first one, which begins them, stays off it. `--show FILE` is printed before and after.
 pub(crate) fn hogs(args: &Args) {
     let (count, cpu, seconds) =
         (args.get("count", 2), args.get("cpu", 0), args.get("seconds", 0.5));
     let (length, real_time) = (Duration::from_secs_f64(seconds), args.get("real-time", 0) == 1);
     let gate = Barrier::new(count + 1);
+    if !real_time {
+        sys::pin(cpu);
+    }
+    show(args);
     thread::scope(|scope| {
         for _ in 0..count {
             scope.spawn(|| {
@@ -35,6 +40,7 @@ pub(crate) fn hogs(args: &Args) {
         gate.wait();
         println!("begun");
     });
+    show(args);
     last_words(&args.report());
 }
 
