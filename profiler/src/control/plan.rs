@@ -108,16 +108,13 @@ impl Claim {
     }
 }
 
-/// A whole limit from one that is not: it rises from half a job on and falls three quarters below, so
-/// that noise around a half changes nothing.
+/// A whole limit from one that is not: it changes once it is off by three quarters of a job, so that
+/// noise around a half changes nothing.
 #[must_use]
 pub fn whole(jobs: f64, before: u32, most: u32) -> u32 {
     let before_exact = f64::from(before);
-    let target = if jobs >= before_exact + 0.5 || jobs < before_exact - 0.75 {
-        (jobs + 0.5).floor()
-    } else {
-        before_exact
-    };
+    let target =
+        if (jobs - before_exact).abs() >= 0.75 { (jobs + 0.5).floor() } else { before_exact };
     #[allow(clippy::cast_sign_loss, reason = "clamped between 1 and a u32")]
     let target = target.clamp(1.0, f64::from(most.max(1))) as u32;
     target
@@ -174,13 +171,13 @@ mod tests {
 
     #[test]
     fn a_limit_changes_only_when_the_plan_moves_away_from_it() {
-        let path = [4.0, 4.4, 4.5, 4.3, 4.26, 4.24, 0.0];
+        let path = [4.0, 4.4, 4.74, 4.75, 4.3, 4.26, 4.24, 0.0];
         let mut limit = 4;
         let limits = path.map(|jobs| {
             limit = whole(jobs, limit, 100);
             limit
         });
-        assert_eq!(limits, [4, 4, 5, 5, 5, 4, 1]);
+        assert_eq!(limits, [4, 4, 4, 5, 5, 5, 4, 1]);
         assert_eq!(whole(f64::NAN, 7, 100), 7);
         assert_eq!(whole(f64::INFINITY, 7, 100), 100);
     }

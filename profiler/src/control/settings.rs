@@ -76,13 +76,21 @@ pub struct TrimSettings {
     /// How many times the share may be as high as it should while CPUs idle at times: more jobs do
     /// more then. 1.7.
     pub idle_factor: f64,
+    /// Part of the target by which the share may be above it by chance. 1: what fifty jobs want that
+    /// compute for a third of their time varies by a tenth of the CPUs for as long as a job takes, and
+    /// that is most of the target.
+    pub noise_above: f64,
+    /// ... and below it. 0.5: more jobs might do more.
+    pub noise_below: f64,
+    /// So much of an error counts that may be chance. 0.3: what lasts is corrected all the same.
+    pub noise_counts: f64,
     /// Seconds over which that share is averaged. 4: bursts of jobs that began together are not
     /// a state of the host.
     pub average_seconds: f64,
     /// Use of the CPUs from which on more jobs do no more. 0.97.
     pub full: f64,
-    /// Step per second and unit of error. 0.1: stable with the average and a delay of 4 s by a
-    /// factor of 2.
+    /// Step per second and unit of error. 0.08: stable with the average and a delay of 4 s by a
+    /// factor of 2; more follows the jobs that happen to be there.
     pub gain: f64,
     /// The least factor. 0.5: demand is exact; who needs less has another problem.
     pub least: f64,
@@ -124,9 +132,12 @@ impl Default for TrimSettings {
             least_wait_share: 0.08,
             most_wait_share: 0.6,
             idle_factor: 1.7,
+            noise_above: 1.0,
+            noise_below: 0.5,
+            noise_counts: 0.3,
             average_seconds: 4.0,
             full: 0.97,
-            gain: 0.1,
+            gain: 0.08,
             least: 0.5,
             most: 1.6,
         }

@@ -163,10 +163,10 @@ fn an_explanation_names_what_binds_and_what_was_learned() {
     }
     let explanation = core.explain(ConnectorId(0)).unwrap();
     insta::assert_snapshot!(explanation.lines.join("\n"), @r"
-    CPU: a job keeps 1.00 cores busy; 13.2 of 16.0 cores are not used by others and are filled 1.01 times: room for 13.3 jobs
-    19 of 14 slots in use, 181 waiting, 19.0 GiB reserved for its jobs
+    CPU: a job keeps 1.00 cores busy; 13.2 of 16.0 cores are not used by others and are filled 1.00 times: room for 13.2 jobs
+    19 of 13 slots in use, 181 waiting, 19.0 GiB reserved for its jobs
     declares 0.30 cores, uses 1.00
-    last changed 26.5 s ago, from 19 to 14: CPU: a job keeps 0.98 cores busy; 12.8 of 16.0 cores are not used by others and are filled 1.01 times: room for 13.5 jobs
+    last changed 26.5 s ago, from 19 to 13: CPU: a job keeps 0.99 cores busy; 12.8 of 16.0 cores are not used by others and are filled 1.00 times: room for 13.4 jobs
     ");
     assert_eq!(explanation.constraint, Constraint::Cpu);
     assert!(explanation.next_slot_needs.unwrap().contains("cores more"));

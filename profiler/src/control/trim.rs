@@ -4,8 +4,8 @@
 //! Demand is computed; what it leaves out (bursts that coincide, hyper-threads, work that the kernel
 //! does for jobs) shows as waiting. Each second `ln(factor)` moves by `gain * (target - share)`.
 //! The share follows the factor within a few seconds, and rises by about 1 per unit of
-//! `ln(factor)` where CPUs are full, so the loop gain is 0.1 per second; an average over 4 s and a
-//! delay of 4 s more leave a margin: `0.1 * 8 = 0.8 < pi / 2`.
+//! `ln(factor)` where CPUs are full, so the loop gain is 0.08 per second; an average over 4 s and a
+//! delay of 4 s more leave a margin: `0.08 * 8 = 0.64 < pi / 2`.
 //!
 //! How much waiting there should be follows from how unevenly jobs want CPU time. Many jobs together
 //! want `N` cores, about normal with deviation `s`; filled to `C + z s`, the share of runnable time
@@ -61,14 +61,19 @@ impl Trim {
         if !(runnable > 0.0 && runnable.is_finite() && seconds.is_finite()) {
             return;
         }
+        if !seen.drained {
+            // What is above its limit comes down by itself; what waits meanwhile says nothing.
+            return;
+        }
         let (share, used) = self.average(settings, seen.wait / runnable, seen.used, seconds);
         let idle = used < settings.full;
         let target = settings.target(seen.expected, idle);
-        let error = target - share;
-        let allowed = if error > 0.0 { seen.binds && idle } else { seen.drained };
+        let error = settings.without_noise(target - share, target);
+        let allowed = error < 0.0 || (seen.binds && idle);
+        // A long interval is one look all the same.
+        let seconds = seconds.clamp(0.0, 2.0);
         if allowed {
-            // A long interval is one look all the same.
-            let step = settings.gain * error * seconds.clamp(0.0, 2.0);
+            let step = settings.gain * error * seconds;
             let (least, most) = (settings.least.max(0.01).ln(), settings.most.min(100.0).ln());
             self.logarithm = (self.logarithm + step).clamp(least.min(0.0), most.max(0.0));
         }
@@ -93,6 +98,12 @@ impl Trim {
 }
 
 impl TrimSettings {
+    /// An error that counts less as far as it may be chance.
+    fn without_noise(&self, error: f64, target: f64) -> f64 {
+        let (above, below) = (self.noise_above.max(0.0), self.noise_below.max(0.0));
+        error - (1.0 - self.noise_counts) * error.clamp(-above * target, below * target)
+    }
+
     fn target(&self, expected: f64, is_idle: bool) -> f64 {
         let expected = if expected.is_finite() { expected } else { 0.0 };
         let target = expected.max(self.least_wait_share);

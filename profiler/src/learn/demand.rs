@@ -25,13 +25,16 @@ pub struct DemandSettings {
     /// Job-seconds after which the profile's word weighs 1/e of that. 10: it is to be gone when
     /// the first job ends.
     pub prior_fades: f64,
-    /// The past weighs for at least so many seconds of all jobs that run. 15: a mean over the phases
-    /// of jobs that began at the same time.
+    /// The past weighs for at least so many seconds of all jobs that run. 60: some ten times what jobs
+    /// take that are worth a slot; a change is not waited for, it is noticed.
     pub memory_seconds: f64,
-    /// The short memory, as a part of the long one. A tenth: reacts in seconds.
-    pub short: f64,
-    /// Errors of the short mean by which it must differ from the long one to replace it. 3: where
-    /// that happens by chance, little is lost but the long memory's steadiness for a while.
+    /// The short memory's job-seconds. 15: reacts in seconds, and is no single job's phase.
+    pub short_job_seconds: f64,
+    /// ... or so many seconds of all jobs that run, if that is more. 1.5.
+    pub short_seconds: f64,
+    /// Errors of the short mean by which it must differ from the long one to replace it. 1.5, of errors
+    /// that are two or three times too large where jobs come and go within seconds; where it happens
+    /// by chance, little is lost but the long memory's steadiness for a while.
     pub change_errors: f64,
     /// ... and by this part of the long one. 0.25: less is corrected by forgetting in time.
     pub change_least: f64,
@@ -43,9 +46,10 @@ impl Default for DemandSettings {
             prior_job_seconds: 4.0,
             prior_fades: 10.0,
             memory_job_seconds: 150.0,
-            memory_seconds: 15.0,
-            short: 0.1,
-            change_errors: 3.0,
+            memory_seconds: 60.0,
+            short_job_seconds: 15.0,
+            short_seconds: 1.5,
+            change_errors: 1.5,
             change_least: 0.25,
         }
     }
@@ -89,7 +93,7 @@ impl Demand {
         self.prior.fade_and_add(faded, &Work::default());
         let memory = settings.memory_job_seconds.max(settings.memory_seconds * running).max(1.0);
         self.long.fade_and_add((-tick.jobs / memory).exp(), tick);
-        let short = (memory * settings.short).max(1.0);
+        let short = settings.short_job_seconds.max(settings.short_seconds * running).max(1.0);
         self.short.fade_and_add((-tick.jobs / short).exp(), tick);
         if self.short.jobs > short * 0.5 && self.differs(settings) {
             self.long = self.short;

@@ -275,7 +275,11 @@ impl Knee {
                 return;
             }
             self.phase = Phase::Ramp { before: Some(now) };
-            let next = (self.at.max(now.jobs) * settings.ramp_factor).max(self.at + 1.0);
+            // The nearer the knee, the smaller the step.
+            let whole = (settings.holds_fully - settings.holds).max(1e-3);
+            let left = (now.speed / alone - settings.holds) / whole;
+            let factor = 1.0 + left.clamp(0.0, 1.0) * (settings.ramp_factor - 1.0);
+            let next = (self.at.max(now.jobs) * factor).max(self.at + 1.0);
             self.move_to(next, seen);
             return;
         }
@@ -314,7 +318,9 @@ impl Knee {
         self.tried += 1;
         let step = if self.next_up { 1.0 + self.stride } else { 1.0 / (1.0 + self.stride) };
         // At least one job's difference.
-        let target = if self.next_up { (self.at * step).ceil() } else { (self.at * step).floor() };
+        let target = (self.at * step).round();
+        let target =
+            if self.next_up { target.max(self.at + 1.0) } else { target.min(self.at - 1.0) };
         if target < 1.0 {
             self.next_up = true;
             self.rest(seen);

@@ -17,19 +17,23 @@ pub struct KneeSettings {
     pub ramp_factor: f64,
     /// Part of the reference speed above which a ramp goes on. 0.8.
     pub holds: f64,
+    /// ... and above which it does so by whole steps; between, by smaller ones the nearer the knee is.
+    /// 0.95: no more than the noise of a ramp's speeds.
+    pub holds_fully: f64,
     /// The limit is set so much above what the resource can feed. 1.1: there is always somebody
     /// for it when jobs do other things between.
     pub headroom: f64,
     /// Value of one job more, as a part of what a job does alone, above which there are more. 0.2.
     pub worth: f64,
-    /// The first trial changes the limit by this part. 0.3: less is lost in noise.
+    /// The first trial changes the limit by this part, and by one job at least. 0.2: less is lost in
+    /// noise, and a disk that six streams fill is tried with seven.
     pub stride: f64,
     /// Trials that bring nothing shorten the stride down to this. 0.1.
     pub least_stride: f64,
     /// Relative error of a speed to judge a ramp by. 0.08.
     pub ramp_error: f64,
-    /// Relative error of a speed to judge a trial by. 0.04: a sixth of what a stride costs beyond
-    /// a knee.
+    /// Relative error of a speed to judge a trial by. 0.04: a quarter of what a
+    /// stride costs beyond a knee.
     pub trial_error: f64,
     /// Errors by which a ramp must have lost speed to end. 1.5: a ramp that ends too early is slow
     /// to go on, one that ends too late has shown where the knee is.
@@ -61,9 +65,10 @@ impl Default for KneeSettings {
             least_idle: 0.1,
             ramp_factor: 1.5,
             holds: 0.8,
+            holds_fully: 0.95,
             headroom: 1.1,
             worth: 0.2,
-            stride: 0.3,
+            stride: 0.2,
             least_stride: 0.1,
             ramp_error: 0.08,
             trial_error: 0.04,
