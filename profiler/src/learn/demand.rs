@@ -125,10 +125,13 @@ impl Demand {
         known
     }
 
-    /// Variance of that over jobs and time.
+    /// Variance of that over jobs and time; at least what follows from a job being on a whole number
+    /// of CPUs in every moment. What changes faster than looks come does not show in them: who
+    /// computes for 5 ms and sleeps for 15 does a quarter of the time at each look.
     #[must_use]
     pub fn variance(&self) -> f64 {
-        self.known().variance()
+        let part = self.cores().fract();
+        self.known().variance().max(part * (1.0 - part))
     }
 
     /// Job-seconds seen, ever.
@@ -195,6 +198,17 @@ mod tests {
     fn threads_of_a_job_add_up() {
         let demand = learned(0.5, vec![sample(3.0, 1.0, 4.0); 1000]);
         assert!((demand.cores() - 4.0).abs() < 1e-3, "{}", demand.cores());
+    }
+
+    #[test]
+    fn jobs_that_compute_and_sleep_faster_than_looks_come_are_as_uneven_as_a_coin() {
+        let quarter = learned(0.25, vec![sample(0.25, 0.0, 1.0); 1000]);
+        assert!((quarter.variance() - 0.25 * 0.75).abs() < 1e-3, "{}", quarter.variance());
+        let always = learned(1.0, vec![sample(1.0, 0.0, 1.0); 1000]);
+        assert!(always.variance() < 1e-3, "{}", always.variance());
+        let in_turns = [sample(2.0, 0.0, 2.0), sample(0.0, 0.0, 2.0)];
+        let wide = learned(1.0, (0..1000).map(|look| in_turns[look % 2].clone()));
+        assert!((wide.variance() - 1.0).abs() < 0.01, "what looks show: {}", wide.variance());
     }
 
     #[test]
