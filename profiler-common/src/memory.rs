@@ -18,7 +18,7 @@ pub const SHARED_PAGES: u32 = 3;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Anonymous and shared pages now.
+    /// Anonymous and shared pages now: for readers [`Held::pages_now`].
     pub pages: u64,
     /// The most there were.
     pub peak_pages: u64,
@@ -31,6 +31,14 @@ pub struct Held {
 }
 
 impl Held {
+    /// Anonymous and shared pages now. When the kernel takes the pages of a process that it kills, its
+    /// reaper and the process itself may both account for the same ones, and what is left is less than
+    /// nothing: that is nothing, and not 16 exbibytes.
+    #[must_use]
+    pub const fn pages_now(&self) -> u64 {
+        if self.pages.cast_signed() < 0 { 0 } else { self.pages }
+    }
+
     /// What was held up to a moment.
     #[must_use]
     #[inline(always)]
@@ -107,4 +115,15 @@ pub struct Pending {
     pub generation: u64,
     /// Of each kind, what this CPU had pending at its last change.
     pub by_kind: [u64; 4],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_never_less_than_nothing() {
+        let held = |pages: i64| Held { pages: pages.cast_unsigned(), ..Held::default() };
+        assert_eq!([5, 0, -1, -60_000].map(|pages| held(pages).pages_now()), [5, 0, 0, 0]);
+    }
 }

@@ -304,7 +304,7 @@ impl State {
             cpu_cores: job.cpu_cores,
             memory_bytes: usage.memory_peak_bytes.and_then(|_| {
                 let page = self.attribution.known().memory_page_bytes?;
-                Some(figures.held.pages.saturating_mul(page))
+                Some(figures.held.pages_now().saturating_mul(page))
             }),
             reserved_memory_bytes: lease.memory.0,
             usage,

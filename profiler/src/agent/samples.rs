@@ -98,7 +98,7 @@ impl Job {
             block_wait: known.block_wait.then(|| time(|spent| spent.observed.block_wait_ns)),
             device_bytes: known.block.then_some(device),
             net_bytes: known.net.then_some(net),
-            memory: bytes(held.pages),
+            memory: bytes(held.pages_now()),
             memory_peak: bytes(held.peak_pages),
             threads: u32::try_from(threads).unwrap_or(u32::MAX),
         })
