@@ -1,7 +1,7 @@
 //! Which part of a wait for a CPU a quota is to blame for: [`Wait::throttled_ns`] on what the kernel
 //! says. For nearly all switches two comparisons tell that nothing changed.
 
-use profiler_common::{CpuEntry, Progress, Wait};
+use profiler_common::{CpuEntry, Progress, Throttled, Wait};
 
 use crate::field::task::Task;
 use crate::maps::CPUS;
@@ -29,13 +29,19 @@ pub fn throttled_part(
     if task.is_real_time() {
         return 0;
     }
-    wait.throttled_ns(before, now, &cpu.steady, || {
-        let Some((there, number)) = task.throttled_in(before.queue) else { return 0 };
-        if let Some(elsewhere) = number.and_then(|number| CPUS.get_ptr_mut(number)) {
-            // SAFETY: an element of the array, and not `cpu`: a group has one queue a CPU. Should that
-            // CPU write at the same moment, both write what they find in the same queue.
-            unsafe { (*elsewhere).steady.renew_from_elsewhere(there, &wait) };
-        }
-        there.total_ns.saturating_sub(before.total_ns)
-    })
+    wait.throttled_ns(before, now, &cpu.steady, || growth_there(task, &before, &wait))
+}
+
+/// How long the queue that a task left was throttled since then, and a note of that for its CPU.
+///
+/// A function of its own: few switches come here, and what all of them run stays short.
+#[inline(never)]
+fn growth_there(task: Task, before: &Throttled, wait: &Wait) -> u64 {
+    let Some((there, number)) = task.throttled_in(before.queue) else { return 0 };
+    if let Some(elsewhere) = number.and_then(|number| CPUS.get_ptr_mut(number)) {
+        // SAFETY: an element of the array, and not that of this CPU: a group has one queue a CPU. Should
+        // that CPU write at the same moment, both write what they find in the same queue.
+        unsafe { (*elsewhere).steady.renew_from_elsewhere(there, wait) };
+    }
+    there.total_ns.saturating_sub(before.total_ns)
 }
