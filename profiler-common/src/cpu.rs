@@ -3,7 +3,8 @@
 use crate::quota::Steady;
 
 /// One element of the `CPUS` array, which user space maps. Written only by its own CPU, but for
-/// the first value of `running` and for `steady` (see there). One cache line, so that CPUs do not share any.
+/// the first value of `running` and for `steady` (see there). One cache line, so that CPUs do not
+/// share any.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuEntry {

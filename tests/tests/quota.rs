@@ -143,17 +143,17 @@ fn each_thread_that_a_quota_holds_back_loses_that_time() {
     let all = group.throttled_ns();
     let [begin, end] = shown(&run)[..] else { panic!("{run}") };
     let leader = run.session().processes[0].pid;
-    let hogs = run.session().threads.iter().filter(|thread| thread.tid != leader);
-    let hogs: Vec<_> = hogs.collect();
-    assert_eq!(hogs.len(), 3, "threads that want the CPU, beside the first");
+    let (first, hogs): (Vec<_>, Vec<_>) =
+        run.session().threads.iter().partition(|thread| thread.tid == leader);
+    assert_eq!((first.len(), hogs.len()), (1, 3), "threads that want the CPU, and the first");
     for hog in hogs {
-        let part = throttled(&hog.usage);
+        let (part, own) = (throttled(&hog.usage), hog.usage.run_queue_self_ns.unwrap_or(0));
         assert_no_more(part, all - begin, &hog.comm);
         // While they are begun and while they end, not all of them want the CPU.
         let together = end - begin;
         assert!(part * 2 > together, "{part} ns of the {together} ns that all were held back");
+        assert!(own > 0, "they wait for each other besides");
     }
-    assert!(run.session().usage.run_queue_self_ns > Some(0), "they wait for each other besides");
 }
 
 #[test]
