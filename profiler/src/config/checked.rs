@@ -1,11 +1,17 @@
 //! Whether values that each make sense also make sense together.
 
 use super::key_path::KeyPath;
+use super::merged::Merged;
 use super::problem::{Origin, Problem, did_you_mean, nearest};
 use super::profiles::{CONNECTORS, Connector, SOURCES};
 use super::resolved::Config;
 use super::section::Section;
+use super::sections::{Capacities, Limits};
 use crate::model::{Partial, ProfileError, ResourceProfile};
+
+/// Pairs of settings of which the first must not exceed the second.
+const CONNECTIONS: (&str, &str) = ("limits.connections_per_user", "limits.connections");
+const JOBS: (&str, &str) = ("capacities.jobs", "capacities.tasks");
 
 /// What contradicts itself.
 pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
@@ -16,23 +22,26 @@ pub(super) fn contradictions(config: &Config) -> Vec<Problem> {
         problems.push(problem(config, KeyPath::of_name("sockets.control"), what));
     }
     let limits = &config.limits;
-    let counts = [
-        (
-            ("limits.connections_per_user", limits.connections_per_user),
-            ("limits.connections", limits.connections),
-        ),
-        (
-            ("capacities.jobs", config.capacities.jobs),
-            ("capacities.tasks", config.capacities.tasks),
-        ),
+    let capacities = &config.capacities;
+    let not_above = [
+        (CONNECTIONS, (limits.connections_per_user, limits.connections)),
+        (JOBS, (capacities.jobs, capacities.tasks)),
     ];
-    problems.extend(counts.into_iter().filter_map(|(low, high)| not_above(config, low, high)));
-    let configured = config.connectors.len();
-    if u32::try_from(configured).is_ok_and(|count| count > config.capacities.connectors) {
-        let what = format!(
-            "is {}, but {configured} connectors are configured",
-            config.capacities.connectors
-        );
+    for ((field, other), (value, limit)) in not_above {
+        if value > limit {
+            let what = format!("is {value}, above {other}, which is {limit}");
+            problems.push(problem(config, KeyPath::of_name(field), what));
+        }
+    }
+    // What only repeats a built-in profile needs no place before its first job.
+    let says_something = |(name, connector): &(&String, &Connector)| {
+        let built_in = ResourceProfile::builtin(name);
+        !connector.sources.is_empty() || connector.profile.over(&built_in) != Ok(built_in)
+    };
+    let configured = config.connectors.iter().filter(says_something).count();
+    if u32::try_from(configured).is_ok_and(|count| count > capacities.connectors) {
+        let what =
+            format!("is {}, but {configured} connectors are configured", capacities.connectors);
         problems.push(problem(config, KeyPath::of_name("capacities.connectors"), what));
     }
     for (name, connector) in &config.connectors {
@@ -64,14 +73,21 @@ fn problem(config: &Config, path: KeyPath, what: String) -> Problem {
     Problem { origin: config.origin(&path), path: Some(path), what }
 }
 
-/// Two counts of which the first must not exceed the second. If only one of them was written, the
-/// other is a default, which gives way.
-fn not_above(config: &Config, low: (&str, u32), high: (&str, u32)) -> Option<Problem> {
-    let path = KeyPath::of_name(low.0);
-    let is_written = |path: &KeyPath| config.origin(path) != Origin::Default;
-    let both = is_written(&path) && is_written(&KeyPath::of_name(high.0));
-    let what = format!("is {}, above {}, which is {}", low.1, high.0, high.1);
-    (both && low.1 > high.1).then(|| problem(config, path, what))
+/// Lets a default follow where only the other one of two counts was written, which the first must not
+/// exceed.
+pub(super) fn give_way(written: &Merged, limits: &mut Limits, capacities: &mut Capacities) {
+    let counts = [
+        (CONNECTIONS, &mut limits.connections_per_user, &mut limits.connections),
+        (JOBS, &mut capacities.jobs, &mut capacities.tasks),
+    ];
+    for ((low_name, high_name), low, high) in counts {
+        let is_written = |name| written.origin(&KeyPath::of_name(name)) != Origin::Default;
+        match (is_written(low_name), is_written(high_name)) {
+            (true, false) => *high = (*low).max(*high),
+            (false, true) => *low = (*low).min(*high),
+            (true, true) | (false, false) => {}
+        }
+    }
 }
 
 fn in_connector(config: &Config, name: &str, connector: &Connector) -> Vec<Problem> {

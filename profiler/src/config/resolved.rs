@@ -86,11 +86,14 @@ impl Config {
 
     fn of(written: Merged, around: &Surroundings) -> Self {
         let at = KeyPath::of_name;
+        let mut limits = Limits::default().with(&written, &at("limits"));
+        let mut capacities = Capacities::default().with(&written, &at("capacities"));
+        checked::give_way(&written, &mut limits, &mut capacities);
         Self {
             general: General::default_in(around).with(&written, &at("")),
             sockets: Sockets::default_in(around).with(&written, &at("sockets")),
-            limits: Limits::default().with(&written, &at("limits")),
-            capacities: Capacities::default().with(&written, &at("capacities")),
+            limits,
+            capacities,
             monitoring: Monitoring::default().with(&written, &at("monitoring")),
             attribution: Attribution::default().with(&written, &at("attribution")),
             thresholds: Thresholds::default().with(&written, &at("thresholds")),

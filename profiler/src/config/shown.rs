@@ -33,9 +33,11 @@ impl Config {
             let values = effective(name, &self.stated(name, None)).written();
             self.show_section(&mut text, &at, values, "built in");
             for (source, profile) in self.connectors.get(name).iter().flat_map(|own| &own.sources) {
-                let mut values = profile.written();
                 // What a source does not say it has from its connector.
-                values.retain(|(_, value)| value.is_some());
+                let all = effective(name, &self.stated(name, Some(source))).written();
+                let stated = profile.written().into_iter().map(|(_, value)| value.is_some());
+                let values = all.into_iter().zip(stated).filter(|(_, is_stated)| *is_stated);
+                let values = values.map(|(value, _)| value).collect();
                 self.show_section(&mut text, &at.with(SOURCES).with(source), values, "");
             }
         }

@@ -259,10 +259,19 @@ avg_memory_mb = 200
 fn a_default_gives_way_to_what_is_written() {
     // Fewer connections in all than a user may have by default.
     let config = Folder::with("limits.connections = 10").load().unwrap();
-    assert_eq!(config.limits.connections, 10);
+    assert_eq!((config.limits.connections, config.limits.connections_per_user), (10, 10));
+    // More jobs than tasks by default.
+    let config = Folder::with("capacities.jobs = 100_000").load().unwrap();
+    assert_eq!(config.capacities.tasks, 100_000);
     // Fewer jobs than the built-in profile prefers.
     let config = Folder::with("connectors.local_files.max_concurrent_jobs = 1").load().unwrap();
     assert_eq!(config.profile("local_files", None).preferred_concurrency, 1);
+    // Fewer jobs of one source than the connector prefers.
+    let text = "[connectors.a]\npreferred_concurrency = 3\n\
+                [connectors.a.sources.b]\nmax_concurrent_jobs = 2\n";
+    let config = Folder::with(text).load().unwrap();
+    assert_eq!(config.profile("a", Some("b")).preferred_concurrency, 2);
+    assert_eq!(config.profile("a", None).preferred_concurrency, 3);
 }
 
 #[test]

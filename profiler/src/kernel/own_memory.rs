@@ -19,16 +19,22 @@ impl Attribution {
 
 /// What an object that was just loaded holds.
 pub(super) fn held<'a>(ebpf: &'a Ebpf, programs: impl Iterator<Item = &'a OwnedFd>) -> Option<u64> {
-    let maps = ebpf.maps().filter_map(|(_, map)| descriptor(map));
-    maps.chain(programs.map(AsFd::as_fd)).map(locked).sum()
+    let maps = ebpf.maps().filter_map(|(_, map)| held_by(map));
+    maps.chain(programs.map(|program| locked(program.as_fd()))).sum()
 }
 
-fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
+/// What a map holds; nothing where it is of a type that we do not have.
+fn held_by(map: &Map) -> Option<Option<u64>> {
     match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::Unsupported(data) => {
-            Some(data.fd().as_fd())
+        Map::Array(data) | Map::PerCpuArray(data) | Map::Unsupported(data) => {
+            Some(locked(data.fd().as_fd()))
         }
-        // We have no others.
+        // Before 6.4 (`bpf_map_memory_footprint`) the kernel multiplies a map's entries by the size of
+        // one, and those of a ring have none.
+        Map::RingBuf(data) => {
+            let length = data.info().ok()?.max_entries();
+            Some(locked(data.fd().as_fd()).map(|held| held.max(length.into())))
+        }
         _ => None,
     }
 }

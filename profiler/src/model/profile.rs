@@ -136,18 +136,25 @@ impl Partial {
         Ok(self.merged(base))
     }
 
-    /// These values, and those of `base` where there is none here: for layers of configuration.
+    /// These values, and those of `base` where there is none here: for layers of configuration. What
+    /// `base` prefers or expects gives way to a lower cap or ceiling that is stated here.
     #[must_use]
     pub fn or(&self, base: &Self) -> Self {
+        let cap = self.max_concurrent_jobs.unwrap_or(u32::MAX);
+        let ceiling = self.max_memory_mb.unwrap_or(f64::INFINITY);
         Self {
             cpu_intensity: self.cpu_intensity.or(base.cpu_intensity),
             memory_intensity: self.memory_intensity.or(base.memory_intensity),
             io_intensity: self.io_intensity.or(base.io_intensity),
             io_pattern: self.io_pattern.or(base.io_pattern),
             max_concurrent_jobs: self.max_concurrent_jobs.or(base.max_concurrent_jobs),
-            preferred_concurrency: self.preferred_concurrency.or(base.preferred_concurrency),
+            preferred_concurrency: self
+                .preferred_concurrency
+                .or_else(|| base.preferred_concurrency.map(|preferred| preferred.min(cap))),
             avg_cpu_cores: self.avg_cpu_cores.or(base.avg_cpu_cores),
-            avg_memory_mb: self.avg_memory_mb.or(base.avg_memory_mb),
+            avg_memory_mb: self
+                .avg_memory_mb
+                .or_else(|| base.avg_memory_mb.map(|memory| memory.min(ceiling))),
             avg_duration_seconds: self.avg_duration_seconds.or(base.avg_duration_seconds),
             adaptive_concurrency: self.adaptive_concurrency.or(base.adaptive_concurrency),
             backpressure_threshold: self.backpressure_threshold.or(base.backpressure_threshold),

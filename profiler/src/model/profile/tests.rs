@@ -43,6 +43,17 @@ fn a_lower_cap_lowers_the_inherited_preference() {
     let stated = Partial { max_concurrent_jobs: Some(1), ..Partial::default() };
     let profile = stated.over(&ResourceProfile::builtin("local_files")).unwrap();
     assert_eq!(profile.preferred_concurrency, 1);
+    let inherited = Partial { preferred_concurrency: Some(2), ..Partial::default() };
+    assert_eq!(stated.or(&inherited).preferred_concurrency, Some(1));
+    assert_eq!(inherited.or(&stated), Partial { max_concurrent_jobs: Some(1), ..inherited });
+}
+
+#[test]
+fn a_lower_ceiling_lowers_the_inherited_expectation() {
+    let stated = Partial { max_memory_mb: Some(64.0), ..Partial::default() };
+    let inherited = Partial { avg_memory_mb: Some(128.0), ..Partial::default() };
+    assert_eq!(stated.or(&inherited).avg_memory_mb, Some(64.0));
+    assert!(refused(&inherited.or(&stated)).contains("max_memory_mb"));
 }
 
 #[test]
