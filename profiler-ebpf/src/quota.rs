@@ -16,9 +16,9 @@ pub fn throttled_part(
     waited_ns: u64,
     sleeps: bool,
 ) -> u64 {
-    let Some(now) = task.throttled() else { return 0 };
     let (before, slept) = (progress.throttled, progress.slept != 0);
     progress.slept = u64::from(sleeps);
+    let Some(now) = task.throttled() else { return 0 };
     if before.queue == now.queue && before.total_ns == now.total_ns {
         return 0;
     }

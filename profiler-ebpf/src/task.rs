@@ -218,17 +218,20 @@ fn free_entry() -> Option<(u32, &'static mut TaskEntry)> {
     entry_of(index).map(|entry| (index, entry))
 }
 
-/// Tells readers that a task is on its CPU right now, where no switch has told them yet. If a
-/// switch happens meanwhile the CPU is no longer unknown, and its own note stands.
+/// Tells readers that a task is on its CPU right now, where no switch has told them. If a switch
+/// happens meanwhile, its own note stands.
 #[inline(always)]
 fn note_running(task: Task, tid: u32) {
-    let Some(cpu) = task.running_on().and_then(|cpu| CPUS.get_ptr_mut(cpu)) else {
-        return;
-    };
+    let Some(number) = task.running_on() else { return };
+    let Some(cpu) = CPUS.get_ptr_mut(number) else { return };
     // SAFETY: `cpu` is an element of the array.
     let running = unsafe { &raw mut (*cpu).running };
-    // SAFETY: an aligned field of a map value.
-    unsafe { atomic::compare_exchange(running, 0, u64::from(tid) + 1) };
+    // SAFETY: an aligned field of a map value. Volatile: its CPU writes it.
+    let before = unsafe { running.read_volatile() };
+    if task.running_on() == Some(number) {
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::compare_exchange(running, before, u64::from(tid) + 1) };
+    }
 }
 
 #[inline(always)]

@@ -32,6 +32,7 @@ pub use pins::{Legacy, PIN_ROOT, Pins};
 pub(crate) use proc_task::{ProcTask, processes, threads};
 pub(crate) use reader::monotonic_ns;
 pub use reader::{JobSnapshot, LiveTask, Snapshot};
+pub use running::state;
 pub use spans::{Ended, Worker};
 pub use tagging::{JobError, TagError, Tagged};
 pub use usage::Period;

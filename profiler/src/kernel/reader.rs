@@ -15,7 +15,7 @@ use profiler_common::{
 use rustix::time::{ClockId, clock_gettime};
 
 use super::load::{Attribution, Ends};
-use super::running::charged_now;
+use super::running::{charged_now, state};
 use crate::model::LatencyHistogram;
 
 /// How often a job's figures are read again because a task of it ended meanwhile.
@@ -225,6 +225,7 @@ impl Attribution {
         let used = u32::try_from(used).unwrap_or(u32::MAX).min(self.entries.len());
         let expected: u64 = jobs.iter().map(|job| job.tasks_live).sum();
         let mut tasks = Vec::with_capacity(expected.min(used.into()) as usize);
+        let mut unseen = None;
         for mut task in (0..used).filter_map(|index| self.listed(index, is_wanted)) {
             let left = task.progress.now;
             if self.is_sampled() {
@@ -232,6 +233,9 @@ impl Attribution {
                 task.progress.now = now.unwrap_or(left);
             } else if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
                 add_running_slice(&mut task, running[at].1);
+            } else if task.progress.slept == 0 {
+                let unseen = unseen.get_or_insert_with(|| unseen_switches(&running));
+                add_unseen_slice(&mut task, unseen);
             }
             add_block_wait(&mut task.progress, &left, now_ns);
             tasks.push(LiveTask::of(&task, now_ns));
@@ -293,6 +297,23 @@ struct Listed {
     comm: Comm,
     span: Span,
     progress: Progress,
+}
+
+/// On how many CPUs another task must run than the one that the last switch we saw went to, since that
+/// one does not want to run. A host may keep programs away from a process: then the switch to it is
+/// seen, and the one away from it is not.
+fn unseen_switches(running: &[(u32, u64)]) -> usize {
+    running.iter().filter(|&&(tid, _)| state(tid, tid) != Some('R')).count()
+}
+
+/// As [`add_running_slice`] for a task that wants to run and got one of the CPUs that nobody is known to
+/// have, which is then no longer one of them.
+fn add_unseen_slice(task: &mut Listed, unseen: &mut usize) {
+    let left = task.progress.now.cpu_ns;
+    if *unseen > 0 {
+        add_running_slice(task, 0);
+        *unseen -= usize::from(task.progress.now.cpu_ns > left);
+    }
 }
 
 /// What the task's next switch will do, for the figures that move while it runs. What a quota took

@@ -30,3 +30,10 @@ pub(super) fn bring_up_to_date(pid: u32) {
     // read that follows finds out too.
     let _ = unsafe { libc::clock_gettime(clock, &raw mut unused) };
 }
+
+/// The letter that the kernel gives a thread's state; `None` if it is gone or not visible to us.
+pub fn state(pid: u32, tid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    // It follows the name, which is in parentheses and may hold anything, even these.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}

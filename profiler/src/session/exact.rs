@@ -1,7 +1,6 @@
 //! Exact measurement: the kernel's own accounting, collected by the eBPF programs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io;
 use std::process::{Child, Command};
 use std::thread;
@@ -13,7 +12,7 @@ use rustix::thread::gettid;
 
 use super::host_totals::HostTotals;
 use super::{AttachError, Measured, Meter, Standing, check_process, note_loss};
-use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, Period, TagError, Tasks};
+use crate::kernel::{Attribution, Capacity, LiveTask, LoadError, Period, TagError, Tasks, state};
 use crate::model::{Source, Tally, TaskFigures, Usage};
 
 /// How long the end of a session waits for tasks that are ending to make their last switch.
@@ -188,12 +187,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 /// Whether a task that still shows as live is a zombie or gone: then its last switch is due.
 fn has_ended(task: &LiveTask) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/task/{}/stat", task.pid, task.tid)) else {
-        return true;
-    };
-    // The state follows the name, which is in parentheses and may hold anything, even these.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    matches!(state, Some('Z' | 'X'))
+    matches!(state(task.pid, task.tid), None | Some('Z' | 'X'))
 }
 
 const fn figures(task: &LiveTask) -> TaskFigures {
