@@ -235,7 +235,7 @@ fn past(ended: Ended, connector: String, host: (Option<f64>, Option<f64>)) -> Pa
         duration_ms: super::words::ms(duration),
         waited_ms: job.waited_ms,
         cpu_percent_mean: mean.map(|cpu| 100.0 * cpu as f64 / duration.as_nanos() as f64),
-        cpu_percent_peak: job.cpu_cores_peak.map(|cores| 100.0 * cores),
+        cpu_percent_peak: job.cpu_peak.or_mean(&usage).map(|cores| 100.0 * cores),
         host_cpu_percent: host.0,
         host_memory_percent: host.1,
         usage,

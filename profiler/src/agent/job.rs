@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use profiler_common::{JobRef, LeaseEntry, Lost, NO_ENTRY, Spent, TagMode};
 
-use super::samples::{Seen, spent};
+use super::samples::{CpuPeak, Seen, spent};
 use super::workers::Workers;
 use crate::kernel::{
     Attribution, JobError, JobSnapshot, LiveTask, Period, TagError, Tasks, Worker, monotonic_ns,
@@ -66,8 +66,8 @@ pub(super) struct Job {
     pub(super) seen: Seen,
     /// CPUs in use between the last two looks.
     pub(super) cpu_cores: Option<f64>,
-    /// The most of them between any two looks.
-    pub(super) cpu_cores_peak: Option<f64>,
+    /// The most of them.
+    pub(super) cpu_peak: CpuPeak,
 }
 
 /// Why a job could not begin.
@@ -135,7 +135,7 @@ impl Job {
             lost_before,
             seen: Seen { at: now, spent: Spent::default() },
             cpu_cores: None,
-            cpu_cores_peak: None,
+            cpu_peak: CpuPeak::new(now, 0),
         };
         let joined = match members {
             Members::Thread { tid } => begun.employ(attribution, workers, tid),

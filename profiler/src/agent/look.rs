@@ -8,7 +8,7 @@ use profiler_client::protocol as wire;
 use profiler_common::Spent;
 
 use super::job::Job;
-use super::samples::{EndedSamples, Seen, spent};
+use super::samples::{CpuPeak, EndedSamples, Seen, spent};
 use super::state::State;
 use super::words;
 use crate::control::Event;
@@ -68,7 +68,9 @@ impl State {
     /// A job that was counted before this agent began: what it used until now was told already.
     pub(super) fn look_first(&self, job: &mut Job) {
         if let Some((figures, live)) = self.attribution.job(job.job) {
-            job.seen = Seen { at: Self::now(), spent: spent(&figures, &live) };
+            let (at, spent) = (Self::now(), spent(&figures, &live));
+            job.cpu_peak = CpuPeak::new(at, spent.counters.cpu_ns);
+            job.seen = Seen { at, spent };
         }
     }
 

@@ -4,7 +4,7 @@
 use profiler_common::{LeaseEntry, Spent};
 
 use super::job::{Holder, Job, Members};
-use super::samples::Seen;
+use super::samples::{CpuPeak, Seen};
 use super::state::State;
 use crate::control::Event;
 use crate::kernel::{Attribution, text};
@@ -127,7 +127,7 @@ impl Job {
             lost_before: profiler_common::Lost::default(),
             seen: Seen { at: now, spent: Spent::default() },
             cpu_cores: None,
-            cpu_cores_peak: None,
+            cpu_peak: CpuPeak::new(now, 0),
         }
     }
 }

@@ -18,6 +18,41 @@ pub(super) struct Seen {
     pub(super) spent: Spent,
 }
 
+/// The most CPUs that a job had in use at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CpuPeak {
+    from: Moment,
+    cpu_ns: u64,
+    cores: Option<f64>,
+}
+
+impl CpuPeak {
+    /// The shortest time that tells how many CPUs are in use: the clock and the figures are not read at
+    /// the same moment, and a job that ends right after a look would else have used any number of them.
+    const SHORTEST: Duration = Duration::from_millis(100);
+
+    pub(super) const fn new(from: Moment, cpu_ns: u64) -> Self {
+        Self { from, cpu_ns, cores: None }
+    }
+
+    /// Takes in how much CPU time the job had spent at a moment.
+    fn look(&mut self, now: Moment, cpu_ns: u64) {
+        let interval = now.since(self.from);
+        if interval < Self::SHORTEST {
+            return;
+        }
+        let cores = cpu_ns.saturating_sub(self.cpu_ns) as f64 / interval.as_nanos() as f64;
+        let cores = self.cores.map_or(cores, |peak| peak.max(cores));
+        *self = Self { from: now, cpu_ns, cores: Some(cores) };
+    }
+
+    /// As far as it is known; else over all of a job's life.
+    pub(super) fn or_mean(&self, usage: &Usage) -> Option<f64> {
+        let mean = || Some(usage.cpu_ns? as f64 / usage.wall_ns.filter(|wall| *wall > 0)? as f64);
+        self.cores.or_else(mean)
+    }
+}
+
 /// Samples of jobs that ended since the last look.
 #[derive(Debug, Default)]
 pub(super) struct EndedSamples {
@@ -66,10 +101,9 @@ impl Job {
         let cpu_ns = spent.counters.cpu_ns.checked_sub(before.counters.cpu_ns)?;
         let life_ns = spent.life_ns.checked_sub(before.life_ns)?;
         if !interval.is_zero() {
-            let cores = cpu_ns as f64 / interval.as_nanos() as f64;
-            self.cpu_cores = Some(cores);
-            self.cpu_cores_peak = Some(self.cpu_cores_peak.map_or(cores, |peak| peak.max(cores)));
+            self.cpu_cores = Some(cpu_ns as f64 / interval.as_nanos() as f64);
         }
+        self.cpu_peak.look(now, spent.counters.cpu_ns);
         self.seen = Seen { at: now, spent: *spent };
         // Who is to blame for a wait is settled when it ends, and may be another than it seemed.
         let grown = |figure: fn(&Spent) -> u64| figure(spent).saturating_sub(figure(&before));
@@ -113,7 +147,7 @@ impl Job {
             source,
             duration: wall(usage),
             cpu: usage.cpu_ns.map(Duration::from_nanos),
-            cpu_cores_peak: self.cpu_cores_peak,
+            cpu_cores_peak: self.cpu_peak.or_mean(usage),
             memory_mean: usage.memory_mean_bytes.map(Bytes),
             memory_peak: usage.memory_peak_bytes.map(Bytes),
             read_bytes: usage.device_read_bytes,
@@ -127,4 +161,35 @@ impl Job {
 /// From grant to release.
 pub(super) fn wall(usage: &Usage) -> Duration {
     Duration::from_nanos(usage.wall_ns.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Source;
+
+    const MS: u64 = 1_000_000;
+
+    fn peak(looks: &[(u64, u64)]) -> Option<f64> {
+        let mut peak = CpuPeak::new(Moment(0), 0);
+        looks.iter().for_each(|(at, cpu)| peak.look(Moment(at * MS), cpu * MS));
+        peak.cores
+    }
+
+    #[test]
+    fn the_busiest_time_between_two_looks_is_the_peak() {
+        assert_eq!(peak(&[(1_000, 500), (2_000, 2_500), (3_000, 2_600)]), Some(2.0));
+    }
+
+    #[test]
+    fn an_end_right_after_a_look_tells_no_peak() {
+        assert_eq!(peak(&[(1_000, 500), (1_001, 508)]), Some(0.5));
+        assert_eq!(peak(&[(60, 60), (90, 90), (120, 120)]), Some(1.0), "short looks add up");
+    }
+
+    #[test]
+    fn a_job_shorter_than_that_had_its_mean() {
+        let usage = Usage { cpu_ns: Some(10), wall_ns: Some(40), ..Usage::unknown(Source::Ebpf) };
+        assert_eq!(CpuPeak::new(Moment(0), 0).or_mean(&usage), Some(0.25));
+    }
 }
