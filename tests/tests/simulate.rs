@@ -129,10 +129,11 @@ fn what_the_oracle_says_is_what_its_limits_reach() {
 #[test]
 fn drawn_plants_can_be_kept_and_run_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let keep = folder.path().display().to_string();
+    let folder = folder.path().join("new");
+    let keep = folder.display().to_string();
     let args = ["--random", "2", "--seed", "9", "--seeds", "1", "--controller", "step", "--json"];
     let drawn = json(&[&args[..], &["--keep", &keep]].concat());
-    let kept = folder.path().join("9-1.toml").display().to_string();
+    let kept = folder.join("9-1.toml").display().to_string();
     let again = json(&[&kept, "--seed", "9", "--seeds", "1", "--controller", "step", "--json"]);
     assert_eq!(drawn[1], again[0]);
 }

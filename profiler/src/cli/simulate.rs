@@ -107,17 +107,22 @@ fn plants(args: &Simulate) -> Result<Vec<Plant>, Failure> {
 fn drawn(args: &Simulate, count: u64) -> Result<Vec<Plant>, Failure> {
     let kinds = if args.kind.is_empty() { &Shortage::USUAL[..] } else { &args.kind };
     let mut plants = Vec::new();
+    if let Some(folder) = &args.keep {
+        fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
+    }
     for number in 0..count {
         let (plant, text) = draw(args.seed, number, kinds)?;
         if let Some(folder) = &args.keep {
             let file = folder.join(format!("{}-{number}.toml", args.seed));
-            let shown = file.display().to_string();
-            fs::write(&file, text)
-                .map_err(|error| anyhow::anyhow!("cannot write {shown}: {error}"))?;
+            fs::write(&file, text).map_err(|error| unwritten(&file, &error))?;
         }
         plants.push(plant);
     }
     Ok(plants)
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    anyhow::anyhow!("cannot write {}: {error}", path.display()).into()
 }
 
 fn read_plant(file: &Path) -> Result<Plant, Failure> {
