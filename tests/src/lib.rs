@@ -33,6 +33,7 @@ pub mod hand;
 pub mod loop_device;
 pub mod memory_group;
 pub mod mount;
+pub mod null_disk;
 pub mod quota;
 pub mod record;
 pub mod run;

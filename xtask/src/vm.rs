@@ -165,6 +165,7 @@ pub(crate) fn boot(
         let file = file.canonicalize().with_context(|| file.display().to_string())?;
         root.program(&file, &file)?;
     }
+    root.modules(&kernel.modules)?;
     let boot = Boot::new(kernel.image, folder.join(format!("{series}.log")), limit);
     root.text("/init", 0o755, &boot.init(commands));
     let image = folder.join(format!("{series}.cpio"));

@@ -27,6 +27,7 @@
 //! | `io-uring` | `reads` (64), `sqpoll` (0), `folder` | reads through io_uring's worker threads |
 //! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
 //! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
+//! | `queue` | `files`, `each` (1) | direct reads at many disks, all under way at once |
 //! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
 //! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0), `show` | threads that want the same CPU |
 //! | `memory` | `anonymous-mib`, `shared-mib`, `file-mib` (0), `ms` (5), `children` (0) | holds memory |
@@ -61,6 +62,7 @@ mod files;
 mod memory;
 mod namespaced;
 mod pinned;
+mod queue;
 mod scale;
 mod sockets;
 mod storage;
@@ -111,6 +113,7 @@ pub fn main(words: Vec<String>) -> ExitCode {
         "io-uring" => uring::run(&args),
         "storage" => storage::run(&args),
         "files" => files::run(&args),
+        "queue" => queue::run(&args),
         "sockets" => sockets::run(&args),
         "hogs" => pinned::hogs(&args),
         "memory" => memory::run(&args),

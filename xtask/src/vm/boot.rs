@@ -82,6 +82,7 @@ mount -t tmpfs tmpfs /run
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+sh /modules/load
 ip link set lo up
 hostname guest
 cd /tmp

@@ -5,6 +5,7 @@
 //! sections stay behind, because they are most of a test program's size.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt as _;
@@ -54,6 +55,20 @@ impl Root {
             self.file(&library, 0o755, content);
         }
         self.file(to, 0o755, stripped(from)?);
+        Ok(())
+    }
+
+    /// Adds modules of the kernel, and a script that loads them.
+    pub(crate) fn modules(&mut self, modules: &[(PathBuf, &str)]) -> Result<()> {
+        let mut script = String::new();
+        for (from, arguments) in modules {
+            let name = from.file_name().context("a module without a name")?;
+            let to = Path::new("/modules").join(name);
+            self.file(&to, 0o644, read(from)?);
+            writeln!(script, "insmod {} {arguments}", to.display())?;
+        }
+        script.push_str("mount -t configfs configfs /sys/kernel/config\n");
+        self.text("/modules/load", 0o755, &script);
         Ok(())
     }
 

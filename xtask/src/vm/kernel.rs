@@ -2,7 +2,8 @@
 //!
 //! Promises: the newest of a series that the package lists offer, signed and without debugging
 //! symbols; nothing is installed; a kernel once fetched stays in the cache under its package's
-//! version, and serves when the package is no longer offered or there is no network.
+//! version, and serves when the package is no longer offered or there is no network. With it come
+//! the modules that tests need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,14 @@ pub(crate) struct Kernel {
     pub(crate) package: String,
     /// The image.
     pub(crate) image: PathBuf,
+    /// Files of modules with their arguments, in the order in which they can be loaded.
+    pub(crate) modules: Vec<(PathBuf, &'static str)>,
 }
+
+/// Modules that tests need, below the package's folder of modules, and their arguments: disks whose
+/// number, size and speed a test chooses, through configfs.
+const MODULES: [(&str, &str); 2] =
+    [("fs/configfs/configfs", ""), ("drivers/block/null_blk/null_blk", "nr_devices=0")];
 
 /// Finds the series' newest kernel, fetching it if need be.
 pub(crate) fn find(series: &str) -> Result<Kernel> {
@@ -74,8 +82,8 @@ fn fetch(cache: &Path, package: &str) -> Result<Kernel> {
         .with_context(|| format!("the package lists have no version of {package}"))?;
     let name = format!("{package}_{}", version.replace(['/', ':'], "_"));
     let kept = cache.join(&name);
-    if let Some(image) = image_in(&kept) {
-        return Ok(Kernel { package: name, image });
+    if let Some(kernel) = kernel_in(&kept).filter(|kernel| kernel.modules.len() == MODULES.len()) {
+        return Ok(kernel);
     }
     eprintln!("downloading {package} {version}, some tens of megabytes");
     let work = cache.join(format!("unpacking-{}", std::process::id()));
@@ -88,12 +96,10 @@ fn fetch(cache: &Path, package: &str) -> Result<Kernel> {
     });
     fs::remove_dir_all(&work).with_context(|| work.display().to_string())?;
     moved?;
-    let image = image_in(&kept);
-    let image = image.with_context(|| format!("{package} holds no /boot/vmlinuz-*"))?;
-    Ok(Kernel { package: name, image })
+    kernel_in(&kept).with_context(|| format!("{package} holds no /boot/vmlinuz-*"))
 }
 
-/// Downloads the package into the folder and unpacks it there; returns its /boot.
+/// Downloads the package into the folder and unpacks it there; returns its /boot, with the modules.
 fn unpack(work: &Path, package: &str) -> Result<PathBuf> {
     let mut command = Command::new("apt-get");
     process::run(command.current_dir(work).args(["-q", "download", package]))?;
@@ -104,15 +110,36 @@ fn unpack(work: &Path, package: &str) -> Result<PathBuf> {
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .with_context(|| format!("apt-get download {package} left no .deb"))?;
     process::run(Command::new("dpkg").arg("-x").arg(&archive).arg(work.join("files")))?;
-    Ok(work.join("files/boot"))
+    let boot = work.join("files/boot");
+    let versions = work.join("files/lib/modules");
+    let versions = fs::read_dir(&versions).with_context(|| versions.display().to_string())?;
+    for folder in versions.flatten() {
+        for (module, _) in MODULES {
+            let path = folder.path().join("kernel").join(module);
+            let compressed = PathBuf::from(format!("{}.ko.xz", path.display()));
+            let found = if compressed.exists() { compressed } else { path.with_extension("ko") };
+            let name = found.file_name().context("a module without a name")?;
+            fs::copy(&found, boot.join(name)).with_context(|| found.display().to_string())?;
+        }
+    }
+    Ok(boot)
 }
 
-/// The kernel image in a folder.
-fn image_in(folder: &Path) -> Option<PathBuf> {
-    let files = fs::read_dir(folder).ok()?;
-    let mut paths = files.flatten().map(|file| file.path());
-    paths.find(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+/// The kernel in a folder, with those modules that are there.
+fn kernel_in(folder: &Path) -> Option<Kernel> {
+    let files: Vec<_> = fs::read_dir(folder).ok()?.flatten().map(|file| file.file_name()).collect();
+    let find = |is_it: &dyn Fn(&str) -> bool| {
+        let name = files.iter().find(|name| name.to_str().is_some_and(is_it))?;
+        Some(folder.join(name))
+    };
+    let module = |(module, arguments): (&str, &'static str)| {
+        let name = format!("{}.ko", module.rsplit('/').next()?);
+        Some((find(&|file| file.starts_with(&name))?, arguments))
+    };
+    Some(Kernel {
+        package: folder.file_name()?.to_string_lossy().into_owned(),
+        image: find(&|file| file.starts_with("vmlinuz-"))?,
+        modules: MODULES.into_iter().filter_map(module).collect(),
     })
 }
 
@@ -122,11 +149,8 @@ fn newest_cached(cache: &Path, series: &str) -> Result<Kernel> {
     let folders = fs::read_dir(cache).with_context(|| cache.display().to_string())?;
     let newest = folders
         .flatten()
-        .filter_map(|folder| {
-            let package = folder.file_name().to_string_lossy().into_owned();
-            let image = image_in(&folder.path()).filter(|_| package.starts_with(&prefix))?;
-            Some(Kernel { package, image })
-        })
+        .filter_map(|folder| kernel_in(&folder.path()))
+        .filter(|kernel| kernel.package.starts_with(&prefix))
         .max_by_key(|kernel| numbers(&kernel.package));
     match newest {
         Some(kernel) => Ok(kernel),
