@@ -40,6 +40,7 @@ pub mod run;
 pub mod skip;
 pub mod soak;
 pub mod sys;
+pub mod taken;
 pub mod truth;
 pub mod workload;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use profiler_tests::agent::{Agent, short, wait_until};
 use profiler_tests::hand::Hand;
-use profiler_tests::{binaries, require_bpf, sys, truth};
+use profiler_tests::{binaries, require_bpf, sys, taken, truth};
 use serde_json::{Value, json};
 
 fn figure(usage: &Value, name: &str) -> u64 {
@@ -254,11 +254,15 @@ fn a_slot_of_a_worker_that_is_killed_is_free_at_once() {
         let mut next = agent.worker();
         next.send("Acquire", &json!({ "connector": "a", "scope": "process" }), false);
         thread::sleep(Duration::from_millis(20));
+        let stolen_ns = taken::stolen_ns();
         child.kill().expect("it can be killed");
         child.wait().expect("its end");
         let ended = Instant::now();
         let lease = next.receive().expect("a slot")["grant"]["lease"].as_u64().expect("a lease");
-        slowest = slowest.max(ended.elapsed());
+        // Nobody can run while the hypervisor has the CPU: it took 40 ms in the slowest of 5850.
+        let elapsed = ended.elapsed();
+        let stolen = Duration::from_nanos(taken::stolen_ns() - stolen_ns);
+        slowest = slowest.max(elapsed.saturating_sub(stolen));
         next.release(lease);
     }
     let limit = Duration::from_millis(profiler_tests::scale(20, 500).into());

@@ -4,7 +4,7 @@
 use profiler_tests::quota::{Group, throttled_ns};
 use profiler_tests::record::Usage;
 use profiler_tests::run::{Finished, Run};
-use profiler_tests::{require_bpf, scale, skip};
+use profiler_tests::{require_bpf, scale, skip, taken};
 
 /// A new group, or the end of the test where control groups cannot be had.
 macro_rules! group {
@@ -54,13 +54,13 @@ fn shown(run: &Finished) -> Vec<u64> {
 
 /// Runs a thread that spins in this group, which the quota of `above` holds back.
 fn spin_below(above: &Group, group: &Group) -> (Finished, Truth) {
-    let (stat, before) = (above.stat(), interrupted_ns());
+    let (stat, before) = (above.stat(), taken::interrupted_ns());
     let stat = stat.to_str().expect("a plain path");
     let run = run_in(group, &["spin", "--seconds", &seconds(), "--show", stat]);
     let truth = Truth {
         alive_ns: shown(&run)[0],
         over_ns: above.throttled_ns(),
-        interrupted_ns: interrupted_ns() - before,
+        interrupted_ns: taken::interrupted_ns() - before,
     };
     (run, truth)
 }
@@ -78,18 +78,6 @@ fn assert_agree(got: u64, truth: &Truth, what: &str) {
         "{what}: expected {alive_ns} to {over_ns} ns, of which {left_out} ns may lack, got {got} ns \
          ({interrupted_ns} ns interrupted)"
     );
-}
-
-/// What interrupts took and what was stolen so far, of all CPUs, by the kernel's own figures.
-fn interrupted_ns() -> u64 {
-    const TICK_NS: u64 = 10_000_000;
-    let stat = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
-    let all = stat.lines().next().expect("a line");
-    let [irq, softirq, stolen] = [6, 7, 8].map(|field| {
-        let ticks = all.split_ascii_whitespace().nth(field).and_then(|ticks| ticks.parse().ok());
-        ticks.unwrap_or(0_u64)
-    });
-    (irq + softirq + stolen) * TICK_NS
 }
 
 /// Whether the kernel adds up throttled time by the run queue's own clock, as it does since 6.6.
