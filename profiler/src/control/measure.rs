@@ -1,5 +1,7 @@
 //! What a look at the host and its jobs changes: estimates at once, limits each second.
 
+use std::time::Duration;
+
 use super::core::Core;
 use super::event::{Decision, Effect, Reasons};
 use super::knee::Seen;
@@ -15,11 +17,11 @@ impl Core {
             return;
         }
         let is_first = self.sampled.replace(now).is_none();
-        let host = self.corrected(host);
+        let mut host = self.corrected(host);
         let seconds = host.interval.as_secs_f64();
         let usable = seconds > 0.0 && host.interval <= self.settings.longest_interval;
         if usable {
-            self.learn_cpu(&host, jobs, seconds);
+            self.learn_cpu(&mut host, jobs, seconds);
         } else if !(is_first && seconds <= 0.0) {
             // The first look has nothing to look back at: it tells what there is.
             self.corrections.odd_intervals += 1;
@@ -48,9 +50,9 @@ impl Core {
         host
     }
 
-    fn learn_cpu(&mut self, host: &HostSample, jobs: &[JobSample], seconds: f64) {
+    fn learn_cpu(&mut self, host: &mut HostSample, jobs: &[JobSample], seconds: f64) {
         let mut ticks = vec![Work::default(); self.connectors.len()];
-        let mut managed = 0.0;
+        let mut managed = Duration::ZERO;
         for job in jobs {
             let Some(work) = ticks.get_mut(job.connector.index()) else {
                 self.corrections.unknown_jobs += 1;
@@ -63,7 +65,7 @@ impl Core {
                 continue;
             }
             work.add(job);
-            managed += job.cpu.as_secs_f64();
+            managed = managed.saturating_add(job.cpu);
         }
         for (connector, tick) in self.connectors.iter_mut().zip(ticks) {
             if tick.jobs <= 0.0 {
@@ -73,10 +75,14 @@ impl Core {
             connector.work.fade_and_add(1.0, &tick);
             self.work.fade_and_add(1.0, &tick);
         }
-        let busy = host.busy.as_secs_f64();
-        self.busy += busy;
+        // A kernel that counts its ticks, on a machine that takes some of them away, tells less than
+        // its jobs did.
+        let managed = managed.min(host.interval.mul_f64(host.cores));
+        host.busy = host.busy.max(managed);
+        self.busy += host.busy.as_secs_f64();
         self.seconds += seconds;
-        let external = ((busy - managed) / seconds).clamp(0.0, host.cores);
+        let external = (host.busy - managed).as_secs_f64() / seconds;
+        let external = external.min(host.cores);
         let average = self.settings.external_average.as_secs_f64().max(1e-3);
         let part = 1.0 - (-seconds / average).exp();
         self.external =

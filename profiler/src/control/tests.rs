@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::lease::{Lease, Request};
 use crate::model::{
-    Bytes, ConnectorId, Constraint, FinishedJob, HostSample, JobSample, LeaseId, Moment, OnTimeout,
-    Partial, ResourceProfile, RunQueue,
+    Bytes, ConnectorId, Constraint, FinishedJob, HostSample, JobSample, LeaseId, Level, Moment,
+    OnTimeout, Partial, ResourceProfile, RunQueue,
 };
 
 const GIB: u64 = 1 << 30;
@@ -113,6 +113,29 @@ fn what_others_use_is_left_to_them() {
         look(&mut core, tick * 250, 8.0, 1.0, 1 << 20);
     }
     assert!(limit(&core, 0) + 4 <= alone, "{} of {alone}", limit(&core, 0));
+}
+
+#[test]
+fn a_host_is_as_busy_as_its_jobs_say_whatever_its_ticks_say() {
+    let mut core = core(&[Partial { preferred_concurrency: Some(16), ..Partial::default() }]);
+    ask(&mut core, 0, 0, 200);
+    let leases: Vec<_> = core.ledger().leases().map(|lease| (lease.id, lease.connector)).collect();
+    let interval = Duration::from_millis(250);
+    for tick in 1..40 {
+        let jobs = leases.iter().map(|(lease, connector)| JobSample {
+            lease: *lease,
+            connector: *connector,
+            interval,
+            cpu: interval,
+            life: interval,
+            threads: 1,
+            ..JobSample::default()
+        });
+        let busy = interval.mul_f64(8.0);
+        let host = HostSample { interval, cores: 16.0, busy, ..HostSample::default() };
+        core.handle(at(tick * 250), Event::Sample { host, jobs: jobs.collect() }).unwrap();
+    }
+    assert_eq!(core.level(None).unwrap(), Level::Critical);
 }
 
 #[test]
