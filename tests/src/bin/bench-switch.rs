@@ -3,7 +3,11 @@
 //!
 //! Two measures. The kernel's own statistics give the run time of a program, 51 ns of which or so
 //! are the statistics themselves, in the empty program's figure and in ours alike. The ping-pong of
-//! two threads gives what a switch really costs more, attaching and all.
+//! two threads gives what a switch really costs more, attaching and all: each time the same is
+//! played right before with nothing attached, and of many short plays the quickest counts, since
+//! whatever else the machine does only makes them slower.
+
+use std::time::Duration;
 
 use aya::programs::BtfTracePoint;
 use aya::sys::{Stats, enable_stats};
@@ -14,13 +18,48 @@ use profiler_tests::bench::peer::Peer;
 use profiler_tests::bench::ping_pong::PingPong;
 use profiler_tests::bench::{argument, median};
 
-const TURNS: u32 = 20_000;
+/// Turns of a play.
+const TURNS: u32 = 1_000;
+/// Plays of which the quickest counts.
+const PLAYS: usize = 40;
 
 /// What one configuration cost, round by round.
 #[derive(Default)]
 struct Figures {
-    switch_ns: Vec<f64>,
+    added_ns: Vec<f64>,
     program_ns: Vec<f64>,
+}
+
+/// The pair of threads, and what a switch took with nothing attached whenever that was asked.
+struct Switches {
+    pair: PingPong,
+    nothing_ns: Vec<f64>,
+}
+
+impl Switches {
+    fn quickest_ns(&self) -> f64 {
+        (0..PLAYS).map(|_| self.pair.play(TURNS)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What a switch takes more while that exists which `attach` gives.
+    fn added<T>(&mut self, attach: impl FnOnce() -> T) -> (f64, T) {
+        let nothing = self.quickest_ns();
+        self.nothing_ns.push(nothing);
+        let attached = attach();
+        (self.quickest_ns() - nothing, attached)
+    }
+
+    /// What one run of a program takes, by the kernel's statistics: run time and runs so far.
+    fn program_ns(&self, statistics: impl Fn() -> (Duration, u64)) -> f64 {
+        let _stats = enable_stats(Stats::RunTime).unwrap();
+        let plays = (0..PLAYS).map(|_| {
+            let before = statistics();
+            self.pair.play(TURNS);
+            let after = statistics();
+            (after.0 - before.0).as_nanos() as f64 / (after.1 - before.1) as f64
+        });
+        plays.fold(f64::INFINITY, f64::min)
+    }
 }
 
 /// Tools of the field that look at switches: name, command, the program that they load.
@@ -34,79 +73,66 @@ const PEERS: [(&str, &[&str], &str); 2] = [
 ];
 
 fn main() {
-    let rounds = argument(1, 9, "switch [ROUNDS]");
-    let pair = PingPong::new(0);
-    pair.play(TURNS);
-    let [mut nothing, mut empty, mut untagged, mut tagged] =
-        std::array::from_fn(|_| Figures::default());
+    let rounds = argument(1, 15, "switch [ROUNDS]");
+    let mut switches = Switches { pair: PingPong::new(0), nothing_ns: Vec::new() };
+    let [mut empty, mut untagged, mut tagged] = std::array::from_fn(|_| Figures::default());
     let mut peers = PEERS.map(|_| Vec::new());
     for _ in 0..rounds {
-        nothing.switch_ns.push(pair.play(TURNS));
-        with_empty(&pair, &mut empty);
-        with_ours(&pair, false, &mut untagged);
-        with_ours(&pair, true, &mut tagged);
+        with_empty(&mut switches, &mut empty);
+        with_ours(&mut switches, false, &mut untagged);
+        with_ours(&mut switches, true, &mut tagged);
         for ((_, command, program), with) in PEERS.iter().zip(&mut peers) {
-            with.extend(with_peer(&pair, command, program));
+            let (added, peer) = switches.added(|| Peer::start(command, program));
+            with.extend(peer.map(|_| added));
         }
     }
-    report(&nothing, &empty, &untagged, &tagged, &peers);
+    report(median(switches.nothing_ns), &empty, &untagged, &tagged, &peers);
 }
 
-fn with_empty(pair: &PingPong, figures: &mut Figures) {
+fn with_empty(switches: &mut Switches, figures: &mut Figures) {
     let btf = Btf::from_sys_fs().unwrap();
     let mut ebpf: Ebpf =
         EbpfLoader::new().allow_unsupported_maps().load(OBJECT).expect("load the object");
     let program: &mut BtfTracePoint = ebpf.program_mut("empty_switch").unwrap().try_into().unwrap();
-    program.load("sched_switch", &btf).unwrap();
-    program.attach().unwrap();
-    figures.switch_ns.push(pair.play(TURNS));
-    let _stats = enable_stats(Stats::RunTime).unwrap();
-    let before = program.info().unwrap();
-    pair.play(TURNS);
-    let after = program.info().unwrap();
-    figures.program_ns.push(
-        (after.run_time() - before.run_time()).as_nanos() as f64
-            / (after.run_count() - before.run_count()) as f64,
-    );
+    let (added, ()) = switches.added(|| {
+        program.load("sched_switch", &btf).unwrap();
+        program.attach().unwrap();
+    });
+    figures.added_ns.push(added);
+    figures.program_ns.push(switches.program_ns(|| {
+        let info = program.info().unwrap();
+        (info.run_time(), info.run_count())
+    }));
 }
 
-fn with_ours(pair: &PingPong, is_tagged: bool, figures: &mut Figures) {
-    let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
-    let job = attribution.begin_job(0).unwrap();
-    if is_tagged {
-        for tid in pair.tids {
+fn with_ours(switches: &mut Switches, is_tagged: bool, figures: &mut Figures) {
+    let tids = switches.pair.tids;
+    let (added, attribution) = switches.added(|| {
+        let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
+        let job = attribution.begin_job(0).unwrap();
+        for tid in tids.into_iter().filter(|_| is_tagged) {
             attribution.tag(Tasks::Thread(tid), job, TagMode::Count).unwrap();
         }
-    }
-    figures.switch_ns.push(pair.play(TURNS));
-    let _stats = enable_stats(Stats::RunTime).unwrap();
-    let before = attribution.cost("sched_switch").unwrap();
-    pair.play(TURNS);
-    let after = attribution.cost("sched_switch").unwrap();
-    figures.program_ns.push(
-        (after.run_time - before.run_time).as_nanos() as f64 / (after.runs - before.runs) as f64,
-    );
-}
-
-fn with_peer(pair: &PingPong, command: &[&str], program: &str) -> Option<f64> {
-    let _peer = Peer::start(command, program)?;
-    Some(pair.play(TURNS))
+        attribution
+    });
+    figures.added_ns.push(added);
+    figures.program_ns.push(switches.program_ns(|| {
+        let cost = attribution.cost("sched_switch").unwrap();
+        (cost.run_time, cost.runs)
+    }));
 }
 
 fn report(
-    nothing: &Figures,
+    nothing_ns: f64,
     empty: &Figures,
     untagged: &Figures,
     tagged: &Figures,
     peers: &[Vec<f64>],
 ) {
-    let over_nothing = |with: &[f64]| {
-        median(with.iter().zip(&nothing.switch_ns).map(|(with, without)| with - without).collect())
-    };
-    let added = |figures: &Figures| over_nothing(&figures.switch_ns);
+    let added = |figures: &Figures| median(figures.added_ns.clone());
     let program = |figures: &Figures| median(figures.program_ns.clone());
     let over_empty = |figures: &Figures| (program(figures) - program(empty)) / program(empty);
-    println!("a switch with nothing attached: {:.0} ns", median(nothing.switch_ns.clone()));
+    println!("a switch with nothing attached: {nothing_ns:.0} ns");
     println!(
         "{:<34}{:>12}{:>14}{:>22}",
         "attached", "adds", "program runs", "(ours - empty)/empty"
@@ -123,11 +149,11 @@ fn report(
         );
     }
     for ((name, ..), with) in PEERS.iter().zip(peers) {
-        if with.len() < nothing.switch_ns.len() {
+        if with.len() < tagged.added_ns.len() {
             println!("{name:<34}  not installed, or does not attach here");
             continue;
         }
-        let cost = over_nothing(with);
+        let cost = median(with.clone());
         println!("{name:<34}{cost:>9.0} ns    ours / theirs: {:.2}", added(tagged) / cost);
     }
 }
