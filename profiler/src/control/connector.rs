@@ -100,6 +100,9 @@ impl Connector {
         if self.profile.gpu {
             bound(f64::from(gpus), Constraint::Gpu);
         }
+        if let Some(most) = self.most_unproven(settings) {
+            bound(most, Constraint::Cap);
+        }
         let per_job = self.demand.cores();
         if settings.threshold_is_ceiling {
             bound(cores * self.profile.backpressure_threshold / per_job, Constraint::Cpu);
@@ -109,11 +112,20 @@ impl Connector {
             weight: self.profile.weight,
             cores: per_job,
             variance: self.demand.variance(),
+            running: self.demand.running(),
             // In units of cores, so that shares of both are compared as parts of the host.
             memory_share: cores * need / budget.as_f64().max(need).max(1.0),
             most: most.0.max(1.0),
             most_by: if most.0 < 1.0 { Constraint::Floor } else { most.1 },
         }
+    }
+
+    /// The most jobs while nobody has seen a job to its end.
+    fn most_unproven(&self, settings: &Settings) -> Option<f64> {
+        let most = settings.first_jobs_factor.max(1.0) * f64::from(self.first());
+        let is_proven =
+            self.statistics.jobs > 0 || self.demand.seen() >= most * settings.first_jobs_seconds;
+        (!is_proven).then_some(most)
     }
 
     pub(super) fn is_cold(&self, settings: &Settings) -> bool {

@@ -191,6 +191,11 @@ fn named(figures: &[(&str, Option<f64>)]) -> BTreeMap<String, f64> {
 }
 
 impl Reasons {
+    /// The profile's cap, if it is that and not what is still unknown.
+    fn cap_that_binds(&self) -> Option<u32> {
+        self.cap.filter(|cap| self.jobs >= f64::from(*cap))
+    }
+
     fn line(&self, constraint: Constraint) -> String {
         let free = (self.cores - self.external_cores).max(0.0);
         match constraint {
@@ -199,9 +204,12 @@ impl Reasons {
                  are filled {:.2} times: room for {:.1} jobs",
                 self.cores_per_job, free, self.cores, self.trim, self.jobs
             ),
-            Constraint::Cap => match self.cap {
+            Constraint::Cap => match self.cap_that_binds() {
                 Some(cap) => format!("the profile allows {cap}; CPUs and the rest would have room"),
-                None => "the preferred concurrency holds while little is known".to_owned(),
+                None => format!(
+                    "{:.0} at a time while no job has ended or adaptive_concurrency is off",
+                    self.jobs
+                ),
             },
             Constraint::Disk | Constraint::Network => format!(
                 "{}: beyond {:.0} jobs at a time, more jobs do hardly more",
@@ -228,7 +236,10 @@ impl Reasons {
                 let short = (f64::from(limit) + 0.5 - self.jobs).max(0.0) * self.cores_per_job;
                 format!("{short:.2} cores more, or a job that needs less")
             }
-            Constraint::Cap => "a higher max_concurrent_jobs".to_owned(),
+            Constraint::Cap => match self.cap_that_binds() {
+                Some(_) => "a higher max_concurrent_jobs".to_owned(),
+                None => "a job that ends, or a higher preferred_concurrency".to_owned(),
+            },
             Constraint::Memory => format!("{} of memory free", bytes(memory.0)),
             Constraint::Disk | Constraint::Network => {
                 "a faster device or service: more jobs would wait for it".to_owned()

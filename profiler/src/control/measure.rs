@@ -196,6 +196,7 @@ impl Core {
         let capacity = Capacity {
             cores: self.trim.factor() * (cores - external).max(0.0),
             overfill: self.settings.overfill,
+            most_wait_share: self.settings.trim.most_wait_share,
         };
         let gpus = self.free_gpus();
         let budget = self.ledger.budget();

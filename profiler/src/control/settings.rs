@@ -18,14 +18,20 @@ pub struct Settings {
     pub plan_every: Duration,
     /// A sample of a longer interval than this says nothing of now. 30 s.
     pub longest_interval: Duration,
-    /// How far the CPU is filled beyond the mean demand, in deviations of the demand of all jobs. 1:
-    /// where jobs come and go independently, so much more keeps the CPUs busy in the valleys.
+    /// How long jobs are to wait for the CPUs: as long as if they were filled so many deviations of
+    /// the demand of all jobs beyond its mean. 1: where jobs come and go independently, so much more
+    /// keeps the CPUs busy in the valleys.
     pub overfill: f64,
     /// Time over which external load is averaged. 1 s: it is exact, so only its own noise counts.
     pub external_average: Duration,
     /// Job-seconds that must have been seen of a connector before its limit may pass the preferred
     /// concurrency. 4.
     pub cold_job_seconds: f64,
+    /// Until a job has ended, at most so many times the preferred concurrency run: who computes first
+    /// may come to a disk or a server later that carries fewer. 4: a profile may be wrong by as much.
+    pub first_jobs_factor: f64,
+    /// ... or until so many have run for so many seconds. 12 s: what jobs do by turns has shown.
+    pub first_jobs_seconds: f64,
     /// Most slots of a connector without a cap. 4,096: no input makes a limit without a bound.
     pub most_slots: u32,
     /// Whether `backpressure_threshold` is a hard ceiling on what is planned. False: it is where a
@@ -106,6 +112,8 @@ impl Default for Settings {
             overfill: 1.0,
             external_average: Duration::from_secs(1),
             cold_job_seconds: 4.0,
+            first_jobs_factor: 4.0,
+            first_jobs_seconds: 12.0,
             most_slots: 4096,
             threshold_is_ceiling: false,
             memory_share: 0.95,

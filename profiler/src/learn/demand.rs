@@ -134,6 +134,12 @@ impl Demand {
         self.known().variance().max(part * (1.0 - part))
     }
 
+    /// Share of its undisturbed life that a job's threads run, from 0 to 1.
+    #[must_use]
+    pub fn running(&self) -> f64 {
+        self.known().running()
+    }
+
     /// Job-seconds seen, ever.
     #[must_use]
     pub fn seen(&self) -> f64 {

@@ -125,6 +125,14 @@ impl Work {
         if self.free > 0.0 { (self.cpu_squares / self.free - cores * cores).max(0.0) } else { 0.0 }
     }
 
+    /// Share of the time in which it does not wait for a CPU that a thread runs; 0 where nothing is
+    /// known.
+    #[must_use]
+    pub fn running(&self) -> f64 {
+        let undisturbed = self.life - self.wait;
+        if undisturbed > 0.0 { (self.cpu / undisturbed).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
     /// Share of its life that a thread neither runs nor waits for a CPU.
     #[must_use]
     pub fn idle(&self) -> f64 {
