@@ -5,12 +5,12 @@
 //! Fairness", NSDI 2011). The level is as high as the CPUs allow. Claims are few and the demand is
 //! monotonic in the level, so it is found by bisection.
 //!
-//! The CPUs allow what keeps them busy while jobs wait for them as long as the trim will have it.
-//! A job that waits lives longer, and wants less of the CPUs in each second of its life: jobs that are
-//! runnable for a third of their time come back to the queue a third as often again for each second
-//! of waiting (a closed queueing network: Denning and Buzen, "The operational analysis of queueing
-//! network models", 1978). Were that left out, the plan and the trim would disagree by a tenth on 16
-//! cores, and the trim would take half a minute to correct it.
+//! The CPUs allow what keeps them busy while jobs wait for them as long as the trim will have it. A job
+//! that waits lives longer, and wants less of the CPUs in each second of its life: with `w` seconds of
+//! waiting for each second of running, one that runs for a part `r` of its undisturbed life keeps
+//! `1 / (1 + r * w)` of its cores busy (a closed queueing network: Denning and Buzen, "The operational
+//! analysis of queueing network models", 1978). Were that left out, the plan and the trim would disagree
+//! by a tenth on 16 cores, and the trim would take half a minute to correct it.
 //!
 //! Memory bounds no claim here: the ledger admits each job by its own expected peak, in the order
 //! of weighted shares, which no number of slots could do as exactly.
