@@ -17,7 +17,6 @@ use crate::protocol::{Acquire, LeaseId, OnTimeout, Preflight, Priority, Scope};
 ///     .priority(Priority::Interactive)
 ///     .memory_bytes(300 << 20)
 ///     .max_wait(Duration::from_secs(30));
-/// # let _ = request;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Request {

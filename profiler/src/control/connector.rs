@@ -121,7 +121,7 @@ impl Connector {
     }
 
     /// The most jobs while nobody has seen a job to its end.
-    fn most_unproven(&self, settings: &Settings) -> Option<f64> {
+    pub(super) fn most_unproven(&self, settings: &Settings) -> Option<f64> {
         let most = settings.first_jobs_factor.max(1.0) * f64::from(self.first());
         let is_proven =
             self.statistics.jobs > 0 || self.demand.seen() >= most * settings.first_jobs_seconds;

@@ -73,6 +73,13 @@ impl Core {
                 connector.demand.seen(),
                 self.settings.cold_job_seconds
             ));
+        } else if let Some(most) = connector.most_unproven(&self.settings)
+            && connector.constraint == Constraint::Cap
+        {
+            lines.push(format!("no job has ended yet: at most {most:.0} at a time until one has"));
+        }
+        if !connector.profile.adaptive_concurrency {
+            lines.push("adaptive_concurrency is off: what is measured changes nothing".to_owned());
         }
         let declares = connector.profile.avg_cpu_cores;
         let uses = connector.demand.cores();
@@ -206,10 +213,7 @@ impl Reasons {
             ),
             Constraint::Cap => match self.cap_that_binds() {
                 Some(cap) => format!("the profile allows {cap}; CPUs and the rest would have room"),
-                None => format!(
-                    "{:.0} at a time while no job has ended or adaptive_concurrency is off",
-                    self.jobs
-                ),
+                None => format!("at most {:.0} at a time, whatever there is room for", self.jobs),
             },
             Constraint::Disk | Constraint::Network => format!(
                 "{}: beyond {:.0} jobs at a time, more jobs do hardly more",

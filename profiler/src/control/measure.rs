@@ -50,6 +50,7 @@ impl Core {
         host
     }
 
+    /// What jobs did with the CPUs, what others did, and so how busy the host was at least.
     fn learn_cpu(&mut self, host: &mut HostSample, jobs: &[JobSample], seconds: f64) {
         let mut ticks = vec![Work::default(); self.connectors.len()];
         let mut managed = Duration::ZERO;

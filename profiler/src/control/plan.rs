@@ -269,16 +269,36 @@ mod tests {
     proptest! {
         #[test]
         fn shares_fit_are_bounded_and_equal_by_weight(
-            claims in proptest::collection::vec((0.001f64..64.0, 0.001f64..1e3, 1f64..4096.0), 0..60),
+            claims in proptest::collection::vec(
+                (0.001f64..64.0, 0.001f64..1e3, 1f64..4096.0, 0f64..=1.0, 0f64..2.0),
+                0..60,
+            ),
             cores in 0.0f64..1e4,
         ) {
-            let claims: Vec<_> =
-                claims.into_iter().map(|(cores, weight, most)| claim(cores, weight, most)).collect();
-            let shares = fill(&claims, &capacity(cores));
+            let claims: Vec<_> = claims
+                .into_iter()
+                .map(|(cores, weight, most, running, variance)| Claim {
+                    running,
+                    variance: variance * cores,
+                    ..claim(cores, weight, most)
+                })
+                .collect();
+            let capacity = capacity(cores);
+            let shares = fill(&claims, &capacity);
             let both = || claims.iter().zip(&shares);
-            let used: f64 = both().map(|(claim, share)| claim.cores * share.jobs).sum();
-            let floor: f64 = claims.iter().map(|claim| claim.cores).sum();
+            let wanted = |jobs: &[f64]| -> f64 {
+                let each = || claims.iter().zip(jobs);
+                let variance: f64 = each().map(|(claim, jobs)| claim.variance * jobs).sum();
+                let delay = capacity.delay(variance.sqrt());
+                each().map(|(claim, jobs)| claim.contended(delay) * jobs).sum()
+            };
+            let used = wanted(&shares.iter().map(|share| share.jobs).collect::<Vec<_>>());
+            let floor = wanted(&vec![1.0; claims.len()]);
             prop_assert!(used <= cores.max(floor) * 1.001 + 1e-6, "{} of {}", used, cores);
+            let more = wanted(&shares.iter().map(|share| share.jobs * 1.01).collect::<Vec<_>>());
+            prop_assert!(more >= used, "more jobs want more: {} and {}", used, more);
+            let rest = shares.iter().any(|share| share.constraint == Constraint::Cpu);
+            prop_assert!(!rest || more >= cores * 0.999, "{} of {} filled", used, cores);
             for (claim, share) in both() {
                 prop_assert!(share.jobs >= 1.0 && share.jobs <= claim.most);
             }

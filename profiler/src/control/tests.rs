@@ -91,6 +91,25 @@ fn a_limit_goes_from_the_preferred_one_straight_to_what_fits() {
 }
 
 #[test]
+fn a_job_that_ended_is_enough_to_go_beyond_the_first_ones() {
+    let mut core = core(&[Partial::default()]);
+    ask(&mut core, 0, 0, 200);
+    for tick in 1..20 {
+        look(&mut core, tick * 250, 0.0, 1.0, 1 << 20);
+    }
+    let told = core.explain(ConnectorId(0)).unwrap().lines.join("\n");
+    assert_eq!(limit(&core, 0), 8, "{told}");
+    assert!(told.contains("no job has ended yet: at most 8 at a time until one has"), "{told}");
+    let lease = core.ledger().leases().next().unwrap().id;
+    let finished = Some(FinishedJob::default());
+    core.handle(at(5_000), Event::Release { lease, finished }).unwrap();
+    for tick in 21..26 {
+        look(&mut core, tick * 250, 0.0, 1.0, 1 << 20);
+    }
+    assert!((15..=18).contains(&limit(&core, 0)), "{}", limit(&core, 0));
+}
+
+#[test]
 fn demand_is_known_though_the_host_is_saturated() {
     let mut core = core(&[Partial { preferred_concurrency: Some(64), ..Partial::default() }]);
     ask(&mut core, 0, 0, 200);

@@ -197,13 +197,19 @@ mod tests {
         // Half a core: alone; and where each core is wanted by three.
         let alone = learned(0.5, vec![sample(0.5, 0.0, 1.0); 1000]);
         let crowded = learned(0.5, vec![sample(0.25, 0.5, 1.0); 1000]);
-        assert!((alone.cores() - 0.5).abs() < 1e-6 && (crowded.cores() - 0.5).abs() < 1e-6);
+        for demand in [alone, crowded] {
+            assert!((demand.cores() - 0.5).abs() < 1e-6, "{}", demand.cores());
+            assert!((demand.running() - 0.5).abs() < 1e-6, "{}", demand.running());
+        }
     }
 
     #[test]
     fn threads_of_a_job_add_up() {
         let demand = learned(0.5, vec![sample(3.0, 1.0, 4.0); 1000]);
         assert!((demand.cores() - 4.0).abs() < 1e-3, "{}", demand.cores());
+        assert!((demand.running() - 1.0).abs() < 1e-3, "{}", demand.running());
+        let half = learned(0.5, vec![sample(1.0, 2.0, 4.0); 1000]);
+        assert!((half.running() - 0.5).abs() < 1e-3, "{}", half.running());
     }
 
     #[test]
