@@ -170,6 +170,12 @@ impl Agent {
     pub fn ask(&self, method: &str, parameters: Value) -> Value {
         self.connect("control").call(method, parameters).expect("an answer")
     }
+
+    /// Room for so many jobs whatever else the host does: a limit set by hand.
+    pub fn allow(&self, connector: &str, limit: u32) {
+        self.ask("SetProfile", json!({ "connector": connector, "profile": {} }));
+        self.ask("SetLimit", json!({ "connector": connector, "limit": limit }));
+    }
 }
 
 impl Drop for Agent {
@@ -258,6 +264,11 @@ impl Connection {
     pub fn release(&mut self, lease: u64) -> Value {
         self.call("Release", json!({ "lease": lease })).expect("it is ours")["usage"].take()
     }
+}
+
+/// A figure of a usage record.
+pub fn figure(usage: &Value, name: &str) -> u64 {
+    usage[name].as_u64().unwrap_or_else(|| panic!("{name} in {usage}"))
 }
 
 /// The short name of an error, without its interface.

@@ -15,7 +15,7 @@ use profiler_common::{
 use rustix::time::{ClockId, clock_gettime};
 
 use super::load::{Attribution, Ends};
-use super::running::{charged_now, state};
+use super::running::{add_running_slice, add_unseen_slice, unseen_switches};
 use crate::model::LatencyHistogram;
 
 /// How often a job's figures are read again because a task of it ended meanwhile.
@@ -227,15 +227,15 @@ impl Attribution {
         let mut tasks = Vec::with_capacity(expected.min(used.into()) as usize);
         let mut unseen = None;
         for mut task in (0..used).filter_map(|index| self.listed(index, is_wanted)) {
-            let left = task.progress.now;
+            let (left, ids) = (task.progress.now, (task.pid, task.tid));
             if self.is_sampled() {
                 let now = Self::sampled_now(task.pid, task.tid, task.start_boottime_ns);
                 task.progress.now = now.unwrap_or(left);
             } else if let Ok(at) = running.binary_search_by_key(&task.tid, |&(tid, _)| tid) {
-                add_running_slice(&mut task, running[at].1);
+                add_running_slice(&mut task.progress, ids, task.span.job, running[at].1);
             } else if task.progress.slept == 0 {
                 let unseen = unseen.get_or_insert_with(|| unseen_switches(&running));
-                add_unseen_slice(&mut task, unseen);
+                add_unseen_slice(&mut task.progress, ids, task.span.job, unseen);
             }
             add_block_wait(&mut task.progress, &left, now_ns);
             tasks.push(LiveTask::of(&task, now_ns));
@@ -297,41 +297,6 @@ struct Listed {
     comm: Comm,
     span: Span,
     progress: Progress,
-}
-
-/// On how many CPUs another task must run than the one that the last switch we saw went to, since that
-/// one does not want to run. A host may keep programs away from a process: then the switch to it is
-/// seen, and the one away from it is not.
-fn unseen_switches(running: &[(u32, u64)]) -> usize {
-    running.iter().filter(|&&(tid, _)| state(tid, tid) != Some('R')).count()
-}
-
-/// As [`add_running_slice`] for a task that wants to run and got one of the CPUs that nobody is known to
-/// have, which is then no longer one of them.
-fn add_unseen_slice(task: &mut Listed, unseen: &mut usize) {
-    let left = task.progress.now.cpu_ns;
-    if *unseen > 0 {
-        add_running_slice(task, 0);
-        *unseen -= usize::from(task.progress.now.cpu_ns > left);
-    }
-}
-
-/// What the task's next switch will do, for the figures that move while it runs. What a quota took
-/// of its last wait is not to be seen from here: until that switch, it counts among the others.
-fn add_running_slice(task: &mut Listed, before: u64) {
-    let Some(Counters { cpu_ns, run_queue_ns, .. }) = charged_now(task.pid, task.tid) else {
-        return;
-    };
-    let progress = &mut task.progress;
-    // If the task has left the CPU since, its entry may be ahead of what we just read.
-    let waited = run_queue_ns.saturating_sub(progress.now.run_queue_ns);
-    if before == task.span.job {
-        progress.observed.run_queue_self_ns += waited;
-    } else if before != 0 {
-        progress.observed.run_queue_managed_ns += waited;
-    }
-    progress.now.run_queue_ns += waited;
-    progress.now.cpu_ns = progress.now.cpu_ns.max(cpu_ns);
 }
 
 /// What the task's next switch will add for the wait for I/O that it left the CPU for: `left` is
