@@ -98,6 +98,9 @@ pub struct TaskTag {
 /// [`TaskEntry::current`] of a free entry.
 pub const FREE: u64 = 0;
 
+/// Elements of the `LISTED` array, a power of two.
+pub const LISTED_PLACES: u32 = 1 << 15;
+
 /// Added to [`TaskEntry::current`] when the task's figures begin to move to its job's total: from
 /// then on the span can be changed no more.
 pub const ENDING: u64 = 4;
@@ -128,17 +131,25 @@ pub struct TaskEntry {
     pub process_start_boottime_ns: u64,
     /// The name that the task has now.
     pub comm: Comm,
-    /// Lets what each switch writes begin a cache line.
-    pub padding: u64,
+    /// Address of its `task_struct`, for `sched_switch` to see that the entry is this task's.
+    pub task: u64,
     /// Its accounting.
     pub progress: Progress,
     /// Its job now, and its job before or after that.
     pub spans: [Span; 2],
 }
 
+// What each switch writes begins a cache line.
 const _: () = assert!(core::mem::offset_of!(TaskEntry, progress) == 64);
 
 impl TaskEntry {
+    /// Whether `current` is that of a task that counts: neither free nor about to be.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_counted(current: u64) -> bool {
+        current.wrapping_sub(1) < 2
+    }
+
     /// The index in `spans` that `current` stands for.
     #[must_use]
     #[inline(always)]

@@ -11,6 +11,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
 use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
 use profiler_common::memory::MEMORY_BITS;
+use profiler_common::task::LISTED_PLACES;
 use profiler_common::{
     AddressSpace, CpuEntry, DeviceTotal, JobEntry, LeaseEntry, Name, Pending, RequestOwner,
     SessionState, TagRequest, TaskEntry, TaskTag, Total,
@@ -26,6 +27,12 @@ pub static CPUS: Array<CpuEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// agent. Full: the task counts in its tag instead, and shows in `Lost::tasks_unlisted`.
 #[map]
 pub static ENTRIES: Array<TaskEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Index in `ENTRIES` of the task of a thread id, or of another one that ends with the same bits. What
+/// is found there counts only if the entry says that it is the task's. Written and read by
+/// `sched_switch` alone.
+#[map]
+pub static LISTED: Array<u32> = Array::with_max_entries(LISTED_PLACES, 0);
 
 /// Indices of entries that were used and given back. As large as `ENTRIES`, so never full.
 #[map]

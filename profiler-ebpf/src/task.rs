@@ -2,14 +2,14 @@
 
 use aya_ebpf::bindings::{BPF_LOCAL_STORAGE_GET_F_CREATE, task_struct};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_task_storage_get};
-use profiler_common::task::{FREE, SHARED_MEMORY};
+use profiler_common::task::{FREE, LISTED_PLACES, SHARED_MEMORY};
 use profiler_common::{
     JobRef, NO_ENTRY, Progress, SessionState, Span, TagState, TaskEntry, TaskTag,
 };
 
 use crate::atomic;
 use crate::field::task::Task;
-use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, SESSION, TASKS};
+use crate::maps::{CONNECTORS, CPUS, ENTRIES, FREE_ENTRIES, JOBS, LISTED, SESSION, TASKS};
 use crate::memory::{Origin, move_in};
 use crate::words::{clear, copy};
 
@@ -156,6 +156,33 @@ pub fn accounting_of(tag: &mut TaskTag) -> (&mut Span, &mut Progress) {
     }
 }
 
+/// As [`accounting_of`] for a task that leaves the CPU, if it counts. Mostly its thread id tells the
+/// entry, and its tag is not looked up, which takes the call of a helper.
+#[inline(always)]
+pub fn accounting_at_switch(
+    task: Task,
+    tid: u32,
+) -> Option<(&'static mut Span, &'static mut Progress)> {
+    if !task.may_have_tag() {
+        return None;
+    }
+    let listed = LISTED.get_ptr_mut(tid & (LISTED_PLACES - 1))?;
+    // SAFETY: an element of the array; whatever it says is checked.
+    if let Some(entry) = entry_of(unsafe { listed.read_volatile() })
+        && entry.task == task.0 as u64
+        && TaskEntry::is_counted(entry.current)
+    {
+        return Some((current_span(&mut entry.spans, entry.current), &mut entry.progress));
+    }
+    let tag = tag_of(task)?;
+    if tag.state != TagState::Counted as u64 {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { listed.write_volatile(tag.entry) };
+    Some(accounting_of(tag))
+}
+
 /// The span that `current` says. An index and no branch: the verifier would follow all that comes
 /// after a branch once for each of the two.
 #[inline(always)]
@@ -198,6 +225,7 @@ fn list(task: Task, tag: &TaskTag) -> Option<u32> {
     entry.start_boottime_ns = task.start_boottime_ns();
     entry.process_start_boottime_ns = tag.process_start_boottime_ns;
     task.copy_comm(&mut entry.comm);
+    entry.task = task.0 as u64;
     copy(&mut entry.spans[0], &tag.span);
     copy(&mut entry.progress, &tag.progress);
     // SAFETY: an aligned field of a map value. Readers take the entry for free until now, and an

@@ -205,16 +205,39 @@ impl Task {
     pub fn copy_counters(self, to: &mut Counters) {
         to.cpu_ns = self.cpu_ns();
         to.run_queue_ns = self.run_queue_ns();
-        to.voluntary_switches = self.counter(&TASK_VOLUNTARY_SWITCHES);
-        to.involuntary_switches = self.counter(&TASK_INVOLUNTARY_SWITCHES);
-        to.minor_faults = self.counter(&TASK_MINOR_FAULTS);
-        to.major_faults = self.counter(&TASK_MAJOR_FAULTS);
-        to.read_bytes = self.counter(&TASK_READ_BYTES);
-        to.write_bytes = self.counter(&TASK_WRITE_BYTES);
-        to.cancelled_write_bytes = self.counter(&TASK_CANCELLED_WRITE_BYTES);
-        to.logical_read_bytes = self.counter(&TASK_LOGICAL_READ_BYTES);
-        to.logical_write_bytes = self.counter(&TASK_LOGICAL_WRITE_BYTES);
-        to.read_calls = self.counter(&TASK_READ_CALLS);
-        to.write_calls = self.counter(&TASK_WRITE_CALLS);
+        self.copy_row(
+            &TASK_VOLUNTARY_SWITCHES,
+            [&mut to.voluntary_switches, &mut to.involuntary_switches],
+        );
+        self.copy_row(&TASK_MINOR_FAULTS, [&mut to.minor_faults, &mut to.major_faults]);
+        self.copy_row(
+            &TASK_LOGICAL_READ_BYTES,
+            [
+                &mut to.logical_read_bytes,
+                &mut to.logical_write_bytes,
+                &mut to.read_calls,
+                &mut to.write_calls,
+            ],
+        );
+        self.copy_row(
+            &TASK_READ_BYTES,
+            [&mut to.read_bytes, &mut to.write_bytes, &mut to.cancelled_write_bytes],
+        );
+    }
+
+    /// Copies the fields of one of [`ROWS`](profiler_common::field::ROWS), found by its first. Nothing
+    /// where this kernel does not have them.
+    #[inline(always)]
+    fn copy_row<const FIELDS: usize>(self, first: &Global<u64>, to: [&mut u64; FIELDS]) {
+        let offset = first.load();
+        if offset == MISSING {
+            return;
+        }
+        // SAFETY: as for `read`, here and below; the agent has seen that the row is one.
+        let first = unsafe { self.0.byte_add(offset as usize).cast::<u64>() };
+        for (index, to) in to.into_iter().enumerate() {
+            // SAFETY: as above.
+            *to = unsafe { first.add(index).read_volatile() };
+        }
     }
 }

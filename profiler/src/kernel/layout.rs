@@ -76,7 +76,7 @@ const fn layout() -> u64 {
         SessionState { entries_used, lost }
         Span { job, connector, only_threads, began_ns, base, observed_base }
         Progress { now, blocked_since_ns, throttled, slept, observed, mm, memory, sendfile_call }
-        TaskEntry { current, tid, pid, parent, reserved, start_boottime_ns, process_start_boottime_ns, comm, padding, progress, spans }
+        TaskEntry { current, tid, pid, parent, reserved, start_boottime_ns, process_start_boottime_ns, comm, task, progress, spans }
         TagRequest { job, connector, mode, since_ns, changed, unchanged, ending, failed, entry }
         TaskEnded { job, tid, pid, parent, exit_code, start_boottime_ns, process_start_boottime_ns, began_ns, comm, spent, memory }
     }

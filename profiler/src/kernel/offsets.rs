@@ -3,7 +3,7 @@
 //! A field that this kernel does not have is [`MISSING`]: the programs skip the figure, and
 //! `profiler doctor` names it. Nothing is ever read at a guessed offset.
 
-use profiler_common::field::MISSING;
+use profiler_common::field::{MISSING, ROWS};
 
 use super::btf::{Btf, Place};
 
@@ -46,7 +46,25 @@ impl Offsets {
             Some(Place { bit, bits: 1 }) => (*field, u64::from(bit)),
             _ => (*field, MISSING),
         });
-        Self(bytes.chain(bits).collect())
+        let mut found = Self(bytes.chain(bits).collect());
+        for row in ROWS {
+            found.keep_row(row);
+        }
+        found
+    }
+
+    /// Takes all fields of a row for missing unless they follow each other.
+    fn keep_row(&mut self, row: &[&str]) {
+        let offset_of = |global: &str| {
+            self.0.iter().find(|(field, _)| field.global == global).map_or(MISSING, |found| found.1)
+        };
+        let first = offset_of(row[0]);
+        let expected = (0..).map(|index| first.wrapping_add(index * size_of::<u64>() as u64));
+        if !row.iter().map(|global| offset_of(global)).eq(expected.take(row.len())) {
+            for (_, offset) in self.0.iter_mut().filter(|(field, _)| row.contains(&field.global)) {
+                *offset = MISSING;
+            }
+        }
     }
 
     /// Each field with the value of its global: the offset in bytes, of a single bit in bits, or
@@ -74,5 +92,39 @@ impl Offsets {
             let is_other = |name: String| name != field.global && is_there(&name);
             !is_other(format!("{name}_OLD")) && !is_other(name.to_owned())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first two fields of a row, and one of no row, at these offsets.
+    fn found(first: u64, second: u64) -> Vec<u64> {
+        let row = ROWS[0];
+        let named = |name: &str| *FIELDS.iter().find(|field| field.global == name).unwrap();
+        let mut offsets = Offsets(vec![
+            (named(row[0]), first),
+            (named(row[1]), second),
+            (named("TASK_TID"), 100),
+        ]);
+        offsets.keep_row(row);
+        offsets.iter().map(|(_, offset)| *offset).collect()
+    }
+
+    #[test]
+    fn fields_that_do_not_follow_each_other_are_not_read_as_a_row() {
+        assert_eq!(found(40, 48), [40, 48, 100]);
+        assert_eq!(found(40, 56), [MISSING, MISSING, 100]);
+        assert_eq!(found(48, 40), [MISSING, MISSING, 100]);
+        assert_eq!(found(40, MISSING), [MISSING, MISSING, 100]);
+        assert_eq!(found(MISSING, 48), [MISSING, MISSING, 100]);
+    }
+
+    #[test]
+    fn every_field_of_a_row_has_a_global() {
+        for global in ROWS.iter().copied().flatten() {
+            assert!(FIELDS.iter().any(|field| field.global == *global), "{global}");
+        }
     }
 }

@@ -1,68 +1,35 @@
 //! What our program adds to each context switch, beside an empty program, `cpudist` of
 //! libbpf-tools and a bpftrace one-liner, in one run.
 //!
-//! Two measures. The kernel's own statistics give the run time of a program, 51 ns of which or so
-//! are the statistics themselves, in the empty program's figure and in ours alike. The ping-pong of
-//! two threads gives what a switch really costs more, attaching and all: each time the same is
-//! played right before with nothing attached, and of many short plays the quickest counts, since
-//! whatever else the machine does only makes them slower.
+//! Two measures. The kernel's own statistics give the run time of a program, some 40 ns of which are
+//! the statistics themselves, in the empty program's figure and in ours alike. The ping-pong of two
+//! threads gives what a switch really costs more.
+//!
+//! Machines change their pace from one second to the next by far more than a program takes. So all
+//! programs are loaded first, and then attached in turn for a few hundredths of a second each, with
+//! plays without any before and after; of many short plays the quick ones count, since whatever else
+//! the machine does only makes them slower.
 
-use std::time::Duration;
+use std::any::Any;
+use std::collections::BTreeSet;
 
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, ProgramInfo, ProgramType, TracePoint, loaded_programs};
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfLoader};
 use profiler::kernel::{Attribution, Capacity, OBJECT, Tasks};
 use profiler_common::TagMode;
 use profiler_tests::bench::peer::Peer;
 use profiler_tests::bench::ping_pong::PingPong;
-use profiler_tests::bench::{argument, median};
+use profiler_tests::bench::{argument, median, quantile};
 
 /// Turns of a play.
-const TURNS: u32 = 1_000;
-/// Plays of which the quickest counts.
-const PLAYS: usize = 40;
+const TURNS: u32 = 500;
+/// Plays of which the quick ones count.
+const PLAYS: usize = 20;
+/// Plays before those that count.
+const FIRST_PLAYS: usize = 3;
 
-/// What one configuration cost, round by round.
-#[derive(Default)]
-struct Figures {
-    added_ns: Vec<f64>,
-    program_ns: Vec<f64>,
-}
-
-/// The pair of threads, and what a switch took with nothing attached whenever that was asked.
-struct Switches {
-    pair: PingPong,
-    nothing_ns: Vec<f64>,
-}
-
-impl Switches {
-    fn quickest_ns(&self) -> f64 {
-        (0..PLAYS).map(|_| self.pair.play(TURNS)).fold(f64::INFINITY, f64::min)
-    }
-
-    /// What a switch takes more while that exists which `attach` gives.
-    fn added<T>(&mut self, attach: impl FnOnce() -> T) -> (f64, T) {
-        let nothing = self.quickest_ns();
-        self.nothing_ns.push(nothing);
-        let attached = attach();
-        (self.quickest_ns() - nothing, attached)
-    }
-
-    /// What one run of a program takes, by the kernel's statistics: run time and runs so far.
-    fn program_ns(&self, statistics: impl Fn() -> (Duration, u64)) -> f64 {
-        let _stats = enable_stats(Stats::RunTime).unwrap();
-        let plays = (0..PLAYS).map(|_| {
-            let before = statistics();
-            self.pair.play(TURNS);
-            let after = statistics();
-            (after.0 - before.0).as_nanos() as f64 / (after.1 - before.1) as f64
-        });
-        plays.fold(f64::INFINITY, f64::min)
-    }
-}
-
-/// Tools of the field that look at switches: name, command, the program that they load.
+/// Tools of the field that look at switches: name, command, how the name of the program begins.
 const PEERS: [(&str, &[&str], &str); 2] = [
     ("cpudist of libbpf-tools", &["cpudist", "999999", "1"], "sched_switch"),
     (
@@ -72,88 +39,207 @@ const PEERS: [(&str, &[&str], &str); 2] = [
     ),
 ];
 
-fn main() {
-    let rounds = argument(1, 15, "switch [ROUNDS]");
-    let mut switches = Switches { pair: PingPong::new(0), nothing_ns: Vec::new() };
-    let [mut empty, mut untagged, mut tagged] = std::array::from_fn(|_| Figures::default());
-    let mut peers = PEERS.map(|_| Vec::new());
-    for _ in 0..rounds {
-        with_empty(&mut switches, &mut empty);
-        with_ours(&mut switches, false, &mut untagged);
-        with_ours(&mut switches, true, &mut tagged);
-        for ((_, command, program), with) in PEERS.iter().zip(&mut peers) {
-            let (added, peer) = switches.added(|| Peer::start(command, program));
-            with.extend(peer.map(|_| added));
-        }
-    }
-    report(median(switches.nothing_ns), &empty, &untagged, &tagged, &peers);
+/// A program that somebody has loaded, ours to attach. It stays when that somebody is gone.
+enum Loaded {
+    Btf(BtfTracePoint),
+    Event(TracePoint),
 }
 
-fn with_empty(switches: &mut Switches, figures: &mut Figures) {
+/// What one program costs, round by round.
+struct Contender<'a> {
+    name: &'static str,
+    pair: &'a PingPong,
+    program: Option<Loaded>,
+    added_ns: Vec<f64>,
+    program_ns: Vec<f64>,
+    /// (its program - an empty one) / an empty one.
+    over_empty: Vec<f64>,
+}
+
+fn main() {
+    let rounds = argument(1, 60, "switch [ROUNDS]");
+    // Threads with a tag have storage of some program, which those without any do not.
+    let [plain, tagged] = [PingPong::new(0), PingPong::new(0)];
+    let empty = || Loaded::by("empty_switch", || Some(load_empty()));
+    let ours = |tids: &[u32]| Loaded::by("sched_switch", || Some(load_ours(tids)));
+    let mut contenders = vec![
+        Contender::new("empty tp_btf program", &plain, empty()),
+        Contender::new("ours, untagged threads", &plain, ours(&[])),
+        Contender::new("ours, tagged threads", &tagged, ours(&tagged.tids)),
+    ];
+    for (name, command, program) in PEERS {
+        let peer = Loaded::by(program, || Peer::start(command, program));
+        contenders.push(Contender::new(name, &plain, peer));
+    }
+    let mut beside = empty().unwrap();
+    let mut nothing_ns = Vec::new();
+    for round in 0..rounds {
+        let order = &mut contenders[..];
+        if round % 2 == 0 {
+            nothing_ns.extend(order.iter_mut().map(|contender| contender.play(&mut beside)));
+        } else {
+            nothing_ns.extend(order.iter_mut().rev().map(|contender| contender.play(&mut beside)));
+        }
+    }
+    report(median(nothing_ns), &contenders);
+}
+
+/// What a switch takes, of many plays the quickest but for the first tenth.
+fn quick_ns(pair: &PingPong) -> f64 {
+    for _ in 0..FIRST_PLAYS {
+        pair.play(TURNS);
+    }
+    quantile((0..PLAYS).map(|_| pair.play(TURNS)).collect(), 10)
+}
+
+/// What one run of each of two programs takes by the kernel's statistics, play by play.
+fn programs_ns(pair: &PingPong, programs: [&Loaded; 2]) -> [Vec<f64>; 2] {
+    let _stats = enable_stats(Stats::RunTime).unwrap();
+    let mut each = [const { Vec::new() }; 2];
+    for _ in 0..PLAYS {
+        let before = programs.map(Loaded::info);
+        pair.play(TURNS);
+        for ((program, before), each) in programs.iter().zip(before).zip(&mut each) {
+            let after = program.info();
+            let ran = (after.run_time() - before.run_time()).as_nanos();
+            each.push(ran as f64 / (after.run_count() - before.run_count()) as f64);
+        }
+    }
+    each
+}
+
+impl<'a> Contender<'a> {
+    fn new(name: &'static str, pair: &'a PingPong, program: Option<Loaded>) -> Self {
+        Self {
+            name,
+            pair,
+            program,
+            added_ns: Vec::new(),
+            program_ns: Vec::new(),
+            over_empty: Vec::new(),
+        }
+    }
+
+    /// A round: plays with nothing, with the program, and with nothing again; and under the kernel's
+    /// statistics, with an empty program beside it, so that both run at the same pace of the machine.
+    /// Returns what a switch took with nothing.
+    fn play(&mut self, empty: &mut Loaded) -> f64 {
+        let before = quick_ns(self.pair);
+        let Some(program) = &mut self.program else { return before };
+        let link = program.attach();
+        let with = quick_ns(self.pair);
+        drop(link);
+        let nothing = f64::midpoint(before, quick_ns(self.pair));
+        self.added_ns.push(with - nothing);
+        let _links = [empty.attach(), program.attach()];
+        let [empty, ours] = programs_ns(self.pair, [empty, program]);
+        let over = ours.iter().zip(&empty).map(|(ours, empty)| (ours - empty) / empty);
+        self.over_empty.push(median(over.collect()));
+        self.program_ns.push(median(ours));
+        nothing
+    }
+}
+
+impl Loaded {
+    /// The program whose name begins so that `load` brings.
+    fn by<T>(name: &str, load: impl FnOnce() -> Option<T>) -> Option<Self> {
+        let ids = || -> BTreeSet<_> { programs().map(|program| program.id()).collect() };
+        let before = ids();
+        let loader = load()?;
+        let is_it = |program: &ProgramInfo| {
+            !before.contains(&program.id())
+                && program.name_as_str().is_some_and(|its| its.starts_with(name))
+        };
+        let program = programs().find(is_it).map(|program| {
+            if program.program_type() == ProgramType::TracePoint.into() {
+                Self::Event(TracePoint::from_program_info(program, "event".into()).unwrap())
+            } else {
+                // SAFETY: of the programs of this type, those by this name are for a tracepoint.
+                let program = unsafe { BtfTracePoint::from_program_info(program, "btf".into()) };
+                Self::Btf(program.unwrap())
+            }
+        });
+        drop(loader);
+        program
+    }
+
+    /// Attaches it until what this returns is dropped.
+    fn attach(&mut self) -> Box<dyn Any> {
+        match self {
+            Self::Btf(program) => {
+                let link = program.attach().unwrap();
+                Box::new(program.take_link(link).unwrap())
+            }
+            Self::Event(program) => {
+                let link = program.attach("sched", "sched_switch").unwrap();
+                Box::new(program.take_link(link).unwrap())
+            }
+        }
+    }
+
+    fn info(&self) -> ProgramInfo {
+        match self {
+            Self::Btf(program) => program.info(),
+            Self::Event(program) => program.info(),
+        }
+        .unwrap()
+    }
+}
+
+fn programs() -> impl Iterator<Item = ProgramInfo> {
+    // One that is gone again has no information.
+    loaded_programs().filter_map(Result::ok)
+}
+
+fn load_empty() -> Ebpf {
     let btf = Btf::from_sys_fs().unwrap();
     let mut ebpf: Ebpf =
         EbpfLoader::new().allow_unsupported_maps().load(OBJECT).expect("load the object");
     let program: &mut BtfTracePoint = ebpf.program_mut("empty_switch").unwrap().try_into().unwrap();
-    let (added, ()) = switches.added(|| {
-        program.load("sched_switch", &btf).unwrap();
-        program.attach().unwrap();
-    });
-    figures.added_ns.push(added);
-    figures.program_ns.push(switches.program_ns(|| {
-        let info = program.info().unwrap();
-        (info.run_time(), info.run_count())
-    }));
+    program.load("sched_switch", &btf).unwrap();
+    ebpf
 }
 
-fn with_ours(switches: &mut Switches, is_tagged: bool, figures: &mut Figures) {
-    let tids = switches.pair.tids;
-    let (added, attribution) = switches.added(|| {
-        let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
-        let job = attribution.begin_job(0).unwrap();
-        for tid in tids.into_iter().filter(|_| is_tagged) {
-            attribution.tag(Tasks::Thread(tid), job, TagMode::Count).unwrap();
-        }
-        attribution
-    });
-    figures.added_ns.push(added);
-    figures.program_ns.push(switches.program_ns(|| {
-        let cost = attribution.cost("sched_switch").unwrap();
-        (cost.run_time, cost.runs)
-    }));
+/// Our programs, with tags on these threads.
+fn load_ours(tids: &[u32]) -> Attribution {
+    let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
+    let job = attribution.begin_job(0).unwrap();
+    for tid in tids {
+        attribution.tag(Tasks::Thread(*tid), job, TagMode::Count).unwrap();
+    }
+    attribution
 }
 
-fn report(
-    nothing_ns: f64,
-    empty: &Figures,
-    untagged: &Figures,
-    tagged: &Figures,
-    peers: &[Vec<f64>],
-) {
-    let added = |figures: &Figures| median(figures.added_ns.clone());
-    let program = |figures: &Figures| median(figures.program_ns.clone());
-    let over_empty = |figures: &Figures| (program(figures) - program(empty)) / program(empty);
+fn report(nothing_ns: f64, contenders: &[Contender]) {
+    let added = |of: &Contender| median(of.added_ns.clone());
+    let program = |of: &Contender| median(of.program_ns.clone());
+    let [empty, untagged, tagged, peers @ ..] = contenders else { return };
     println!("a switch with nothing attached: {nothing_ns:.0} ns");
     println!(
         "{:<34}{:>12}{:>14}{:>22}",
         "attached", "adds", "program runs", "(ours - empty)/empty"
     );
-    println!("{:<34}{:>9.0} ns{:>11.1} ns", "empty tp_btf program", added(empty), program(empty));
-    for (name, figures, bound) in
-        [("ours, untagged threads", untagged, 0.7), ("ours, tagged threads", tagged, 1.6)]
-    {
-        let ratio = over_empty(figures);
+    println!("{:<34}{:>9.0} ns{:>11.1} ns", empty.name, added(empty), program(empty));
+    for (ours, bound) in [(untagged, 0.7), (tagged, 1.6)] {
+        let ratio = median(ours.over_empty.clone());
         println!(
-            "{name:<34}{:>9.0} ns{:>11.1} ns{ratio:>14.2} (<= {bound})",
-            added(figures),
-            program(figures),
+            "{:<34}{:>9.0} ns{:>11.1} ns{ratio:>14.2} (<= {bound})",
+            ours.name,
+            added(ours),
+            program(ours),
         );
     }
-    for ((name, ..), with) in PEERS.iter().zip(peers) {
-        if with.len() < tagged.added_ns.len() {
-            println!("{name:<34}  not installed, or does not attach here");
+    for peer in peers {
+        if peer.program.is_none() {
+            println!("{:<34}  not installed, or does not attach here", peer.name);
             continue;
         }
-        let cost = median(with.clone());
-        println!("{name:<34}{cost:>9.0} ns    ours / theirs: {:.2}", added(tagged) / cost);
+        let share = added(tagged) / added(peer);
+        println!(
+            "{:<34}{:>9.0} ns{:>11.1} ns    ours / theirs: {share:.2}",
+            peer.name,
+            added(peer),
+            program(peer),
+        );
     }
 }
