@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{Iter, Program, ProgramError};
+use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use profiler_common::block::DEVICES_BITS;
 use profiler_common::{
@@ -23,6 +23,7 @@ use super::offsets::Offsets;
 use super::own_memory;
 use super::probe::{self, Attached, Group, Hook};
 use super::sampled::Sampler;
+use super::verify;
 use crate::model::Known;
 
 /// The iterator that puts tags on tasks.
@@ -157,8 +158,11 @@ impl Attribution {
         let offsets = Offsets::of(&kernel);
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut ebpf = object(&btf, &offsets, capacity, possible_cpus()?)?;
-        load_iterator(&mut ebpf, &btf)?;
-        let mut attached = probe::attach(&mut ebpf, &kernel, &btf)?;
+        let mut names = probe::wanted(&kernel);
+        names.push(TAG_PROGRAM);
+        let mut loaded = verify::load(&mut ebpf, &names, &btf);
+        loaded.take(TAG_PROGRAM)?;
+        let mut attached = probe::attach(&mut ebpf, &kernel, &mut loaded)?;
         note_fields(&mut attached.known, &offsets);
         // Their memory is needed no more, and is much: give it back before the maps take theirs.
         drop((kernel, btf));
@@ -291,13 +295,6 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         loader.override_global(field.global, offset, true);
     }
     loader.load(OBJECT).map_err(|error| refused(&error, LoadError::Object))
-}
-
-fn load_iterator(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
-    let program: &mut Iter = program(ebpf, TAG_PROGRAM)?;
-    program
-        .load("task", btf)
-        .map_err(|error| refused(&error, |reason| LoadError::Program { name: TAG_PROGRAM, reason }))
 }
 
 /// A program of the object, as what it is.

@@ -21,6 +21,7 @@ mod sampled;
 mod spans;
 mod tagging;
 mod usage;
+mod verify;
 
 pub use bpf::{Tasks, recursion_misses};
 pub use btf::{BTF_PATH, Btf};

@@ -10,12 +10,13 @@ mod memory;
 mod net;
 mod sched;
 
+use aya::Ebpf;
 use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
-use aya::{Btf, Ebpf};
 
 use super::btf;
 use super::load::{LoadError, program, refused};
+use super::verify::Verdicts;
 use crate::model::Known;
 
 pub(super) use block::device_mapper_major;
@@ -97,29 +98,21 @@ impl Hook {
         }
     }
 
-    fn attach(self, ebpf: &mut Ebpf, btf: &Btf) -> Result<FdLink, LoadError> {
+    fn attach(self, ebpf: &mut Ebpf, loaded: &mut Verdicts) -> Result<FdLink, LoadError> {
         let name = self.name();
+        loaded.take(name)?;
         let attached: Result<FdLink, ProgramError> = match self {
             Self::Tracepoint(_) => {
                 let program: &mut BtfTracePoint = program(ebpf, name)?;
-                program
-                    .load(name, btf)
-                    .and_then(|()| program.attach())
-                    .and_then(|link| program.take_link(link).map(FdLink::from))
+                program.attach().and_then(|link| program.take_link(link).map(FdLink::from))
             }
             Self::Entry(_) => {
                 let program: &mut FEntry = program(ebpf, name)?;
-                program
-                    .load(name, btf)
-                    .and_then(|()| program.attach())
-                    .and_then(|link| program.take_link(link).map(FdLink::from))
+                program.attach().and_then(|link| program.take_link(link).map(FdLink::from))
             }
             Self::Exit(_) | Self::ExitIfThere(..) => {
                 let program: &mut FExit = program(ebpf, name)?;
-                program
-                    .load(name, btf)
-                    .and_then(|()| program.attach())
-                    .and_then(|link| program.take_link(link).map(FdLink::from))
+                program.attach().and_then(|link| program.take_link(link).map(FdLink::from))
             }
         };
         attached.map_err(|error| refused(&error, |reason| LoadError::Program { name, reason }))
@@ -151,7 +144,11 @@ pub(super) struct Attached {
 ///
 /// # Errors
 /// If a group that is required cannot be attached.
-pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<Attached, LoadError> {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    kernel: &btf::Btf,
+    loaded: &mut Verdicts,
+) -> Result<Attached, LoadError> {
     let mut all = Attached::default();
     for group in GROUPS {
         let Some(way) = group.way(kernel) else {
@@ -163,7 +160,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<At
         let mut is_complete = true;
         let mut links = Vec::new();
         for hook in way.iter().filter(|hook| hook.is_there(kernel)) {
-            match hook.attach(ebpf, btf) {
+            match hook.attach(ebpf, loaded) {
                 Ok(link) => links.push((hook.name(), link)),
                 Err(error) if group.is_required => return Err(error),
                 Err(error) => {
@@ -182,6 +179,12 @@ pub(super) fn attach(ebpf: &mut Ebpf, kernel: &btf::Btf, btf: &Btf) -> Result<At
         }
     }
     Ok(all)
+}
+
+/// The programs that [`attach`] attaches.
+pub(super) fn wanted(kernel: &btf::Btf) -> Vec<&'static str> {
+    let ways = GROUPS.iter().filter_map(|group| group.way(kernel));
+    ways.flatten().filter(|hook| hook.is_there(kernel)).map(|hook| hook.name()).collect()
 }
 
 /// The figures that hooks of these names give, where they were attached by a former process.
