@@ -7,10 +7,9 @@
 pub const MISSING: u64 = u64::MAX;
 
 /// Counters of eight bytes that follow each other in the kernel's structure, so that the programs find
-/// all of a row by its first. In a kernel where that is not so, all are missing.
+/// all of a row by its first. In a kernel where that is not so, all are missing. Not for fields of
+/// `task_struct` itself, which some kernels shuffle (`CONFIG_RANDSTRUCT`).
 pub const ROWS: &[&[&str]] = &[
-    &["TASK_VOLUNTARY_SWITCHES", "TASK_INVOLUNTARY_SWITCHES"],
-    &["TASK_MINOR_FAULTS", "TASK_MAJOR_FAULTS"],
     &["TASK_LOGICAL_READ_BYTES", "TASK_LOGICAL_WRITE_BYTES", "TASK_READ_CALLS", "TASK_WRITE_CALLS"],
     &["TASK_READ_BYTES", "TASK_WRITE_BYTES", "TASK_CANCELLED_WRITE_BYTES"],
 ];

@@ -205,11 +205,10 @@ impl Task {
     pub fn copy_counters(self, to: &mut Counters) {
         to.cpu_ns = self.cpu_ns();
         to.run_queue_ns = self.run_queue_ns();
-        self.copy_row(
-            &TASK_VOLUNTARY_SWITCHES,
-            [&mut to.voluntary_switches, &mut to.involuntary_switches],
-        );
-        self.copy_row(&TASK_MINOR_FAULTS, [&mut to.minor_faults, &mut to.major_faults]);
+        to.voluntary_switches = self.counter(&TASK_VOLUNTARY_SWITCHES);
+        to.involuntary_switches = self.counter(&TASK_INVOLUNTARY_SWITCHES);
+        to.minor_faults = self.counter(&TASK_MINOR_FAULTS);
+        to.major_faults = self.counter(&TASK_MAJOR_FAULTS);
         self.copy_row(
             &TASK_LOGICAL_READ_BYTES,
             [

@@ -99,26 +99,21 @@ impl Offsets {
 mod tests {
     use super::*;
 
-    /// The first two fields of a row, and one of no row, at these offsets.
-    fn found(first: u64, second: u64) -> Vec<u64> {
-        let row = ROWS[0];
+    /// Three fields that make a row, and one of no row, at these offsets.
+    fn found(row: [u64; 3]) -> Vec<u64> {
         let named = |name: &str| *FIELDS.iter().find(|field| field.global == name).unwrap();
-        let mut offsets = Offsets(vec![
-            (named(row[0]), first),
-            (named(row[1]), second),
-            (named("TASK_TID"), 100),
-        ]);
-        offsets.keep_row(row);
+        let fields = ROWS[1].iter().map(|name| named(name)).zip(row);
+        let mut offsets = Offsets(fields.chain([(named("TASK_TID"), 100)]).collect());
+        offsets.keep_row(ROWS[1]);
         offsets.iter().map(|(_, offset)| *offset).collect()
     }
 
     #[test]
     fn fields_that_do_not_follow_each_other_are_not_read_as_a_row() {
-        assert_eq!(found(40, 48), [40, 48, 100]);
-        assert_eq!(found(40, 56), [MISSING, MISSING, 100]);
-        assert_eq!(found(48, 40), [MISSING, MISSING, 100]);
-        assert_eq!(found(40, MISSING), [MISSING, MISSING, 100]);
-        assert_eq!(found(MISSING, 48), [MISSING, MISSING, 100]);
+        assert_eq!(found([40, 48, 56]), [40, 48, 56, 100]);
+        for row in [[40, 56, 64], [48, 40, 56], [40, 48, MISSING], [MISSING, 48, 56]] {
+            assert_eq!(found(row), [MISSING, MISSING, MISSING, 100], "{row:?}");
+        }
     }
 
     #[test]
