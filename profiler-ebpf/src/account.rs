@@ -27,9 +27,8 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// a quota took of the wait is charged to nobody else.
 #[inline(always)]
 pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &mut CpuEntry, sleeps: bool) {
-    let (cpu_before_ns, waits_before_ns) = (progress.now.cpu_ns, progress.now.run_queue_ns);
-    task.copy_counters(&mut progress.now);
-    let waited = progress.now.run_queue_ns.wrapping_sub(waits_before_ns);
+    let (cpu_ns, run_queue_ns) = (task.cpu_ns(), task.run_queue_ns());
+    let waited = run_queue_ns.wrapping_sub(progress.now.run_queue_ns);
     let throttled = throttled_part(task, progress, cpu, waited, sleeps);
     if waited != 0 {
         let behind = waited - throttled;
@@ -43,7 +42,7 @@ pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &mut CpuEnt
     if progress.blocked_since_ns != 0 {
         // Since it left the CPU to wait for I/O it waited for it, then for a CPU, then it ran.
         let since = progress.blocked_since_ns;
-        let ran = progress.now.cpu_ns.wrapping_sub(cpu_before_ns);
+        let ran = cpu_ns.wrapping_sub(progress.now.cpu_ns);
         // SAFETY: no arguments.
         let passed = unsafe { bpf_ktime_get_ns() }.wrapping_sub(since);
         progress.observed.block_wait_ns += passed.saturating_sub(ran + waited);
@@ -53,6 +52,10 @@ pub fn leave_cpu(task: Task, job: u64, progress: &mut Progress, cpu: &mut CpuEnt
         // SAFETY: no arguments.
         progress.blocked_since_ns = unsafe { bpf_ktime_get_ns() };
     }
+    // Last: whoever reads meanwhile may find less than there was, and never a wait counted twice.
+    progress.now.cpu_ns = cpu_ns;
+    progress.now.run_queue_ns = run_queue_ns;
+    task.copy_other_counters(&mut progress.now);
 }
 
 /// Moves what a task spent from its entry to its job and connector, once and for all.

@@ -1,10 +1,12 @@
 //! Workers and the agent: slots, leases, and the record of each job.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use profiler_common::task::LISTED_PLACES;
 use profiler_tests::agent::{Agent, figure, short, wait_until};
 use profiler_tests::hand::Hand;
 use profiler_tests::{binaries, require_bpf, sys, taken, truth};
@@ -40,6 +42,54 @@ fn a_thread_gets_a_slot_and_the_exact_record_of_its_job() {
         assert_eq!(figure(&usage, "tasks"), 1);
         assert_eq!(usage["memory_peak_bytes"], Value::Null, "the memory is the process's");
         assert_eq!(usage["lost"], json!({}));
+    }
+}
+
+/// Two threads of which the second one's id is greater by just so much that the programs look for both
+/// in the same place.
+fn threads_whose_ids_end_alike() -> [Hand; 2] {
+    const HIGHEST: &str = "/proc/sys/kernel/pid_max";
+    let first = Hand::hire();
+    let wanted = first.tid() + LISTED_PLACES;
+    let highest = fs::read_to_string(HIGHEST).expect("the greatest id");
+    let is_raised = highest.trim().parse::<u32>().expect("a number") <= wanted;
+    if is_raised {
+        fs::write(HIGHEST, (2 * wanted).to_string()).expect("root sets it");
+    }
+    // Somebody else may take the id first.
+    let second = (0..100).find_map(|_| {
+        fs::write("/proc/sys/kernel/ns_last_pid", (wanted - 1).to_string()).expect("as root");
+        Some(Hand::hire()).filter(|hand| hand.tid() == wanted)
+    });
+    if is_raised {
+        fs::write(HIGHEST, highest).expect("root sets it");
+    }
+    [first, second.expect("that id")]
+}
+
+#[test]
+fn threads_whose_ids_end_alike_are_told_apart() {
+    require_bpf!();
+    let agent = Agent::start(&[]);
+    agent.allow("a", 2);
+    let hands = threads_whose_ids_end_alike();
+    let mut workers = [agent.worker(), agent.worker()];
+    let began: Vec<_> = hands
+        .iter()
+        .zip(&mut workers)
+        .map(|(hand, worker)| {
+            let wish = json!({ "connector": "a", "scope": "thread", "tid": hand.tid() });
+            (hand.cpu_ns(), worker.acquire(wish))
+        })
+        .collect();
+    for ms in [3, 1, 2] {
+        for hand in &hands {
+            hand.work(ms);
+        }
+    }
+    for ((hand, worker), (before, lease)) in hands.iter().zip(&mut workers).zip(began) {
+        let spent = hand.cpu_ns() - before;
+        assert_eq!(figure(&worker.release(lease), "cpu_ns"), spent);
     }
 }
 
@@ -81,8 +131,7 @@ fn a_command_under_exec_is_the_job_and_exec_itself_is_not() {
         .status()
         .expect("it runs");
     assert!(status.success(), "{status}");
-    let record: Value =
-        serde_json::from_slice(&std::fs::read(&file).expect("a record")).expect("JSON");
+    let record: Value = serde_json::from_slice(&fs::read(&file).expect("a record")).expect("JSON");
     let usage = &record["usage"];
     assert_eq!((figure(usage, "processes"), figure(usage, "tasks")), (1, 1), "{usage}");
     assert!(figure(usage, "cpu_ns") > 1_000_000, "{usage}");
@@ -317,7 +366,7 @@ fn a_configuration_is_read_again_all_of_it_or_nothing() {
     require_bpf!();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("profiler.toml");
-    let write = |text: &str| std::fs::write(&file, text).expect("a file");
+    let write = |text: &str| fs::write(&file, text).expect("a file");
     write("[connectors.a]\nmax_concurrent_jobs = 3\n[providers.OpenAI]\ncap = 1\n");
     let agent = Agent::start(&["--config", file.to_str().expect("a path")]);
     let cap = || {

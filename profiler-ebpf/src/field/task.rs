@@ -205,6 +205,12 @@ impl Task {
     pub fn copy_counters(self, to: &mut Counters) {
         to.cpu_ns = self.cpu_ns();
         to.run_queue_ns = self.run_queue_ns();
+        self.copy_other_counters(to);
+    }
+
+    /// As [`Task::copy_counters`] for all but the two clocks.
+    #[inline(always)]
+    pub fn copy_other_counters(self, to: &mut Counters) {
         to.voluntary_switches = self.counter(&TASK_VOLUNTARY_SWITCHES);
         to.involuntary_switches = self.counter(&TASK_INVOLUNTARY_SWITCHES);
         to.minor_faults = self.counter(&TASK_MINOR_FAULTS);

@@ -14,7 +14,7 @@ use super::load::{LoadError, refused};
 #[derive(Debug, Default)]
 pub(super) struct Verdicts(BTreeMap<&'static str, Result<(), ProgramError>>);
 
-/// Loads the programs of these names, each of which is that of what it attaches to.
+/// Loads the programs of these names, which are those of what they attach to.
 pub(super) fn load(ebpf: &mut Ebpf, names: &[&'static str], btf: &Btf) -> Verdicts {
     let programs = ebpf.programs_mut().filter_map(|(name, program)| {
         let name = names.iter().find(|wanted| **wanted == name)?;

@@ -3,7 +3,8 @@
 //!
 //! Two measures. The kernel's own statistics give the run time of a program, some 40 ns of which are
 //! the statistics themselves, in the empty program's figure and in ours alike. The ping-pong of two
-//! threads gives what a switch really costs more.
+//! threads gives what a switch really costs more. Of ours it is the program at switches alone that is
+//! attached: no other one of ours runs in a ping-pong.
 //!
 //! Machines change their pace from one second to the next by far more than a program takes. So all
 //! programs are loaded first, and then attached in turn for a few hundredths of a second each, with
