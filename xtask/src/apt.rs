@@ -4,6 +4,8 @@
 //! release to the next; the lists are fetched only when they lack something; and nothing that is
 //! installed is ever removed to make room.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -60,6 +62,40 @@ pub(crate) fn dependencies(package: &str) -> Vec<(String, Vec<String>)> {
         }
     }
     all
+}
+
+/// Whether apt knows the package and can install it without taking anything away.
+pub(crate) fn can_install(package: &str) -> bool {
+    let mut command = simulated_install(package);
+    process::answer(command.arg("--no-remove")).is_ok()
+}
+
+/// Unpacks the package into a new folder, with all that it needs and the machine does not have.
+pub(crate) fn unpack(package: &str, folder: &Path) -> Result<()> {
+    let plan = process::answer(&mut simulated_install(package))?;
+    let packages = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let work = folder.with_extension(format!("unpacking-{}", std::process::id()));
+    let files = work.join("files");
+    fs::create_dir_all(&files).with_context(|| files.display().to_string())?;
+    let mut download = Command::new("apt-get");
+    process::run(download.current_dir(&work).args(["-q", "download"]).args(packages))?;
+    for file in fs::read_dir(&work).with_context(|| work.display().to_string())? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            process::run(Command::new("dpkg").arg("-x").arg(&path).arg(&files))?;
+        }
+    }
+    // Only what is whole appears under the final name, whatever happens in between.
+    fs::remove_dir_all(folder).ok();
+    fs::rename(&files, folder).with_context(|| folder.display().to_string())?;
+    fs::remove_dir_all(&work).with_context(|| work.display().to_string())
+}
+
+/// The command that tells what installing the package would do.
+fn simulated_install(package: &str) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-q", "--simulate", "install", "--no-install-recommends", package]);
+    command
 }
 
 /// The command that fetches the package lists.

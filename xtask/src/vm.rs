@@ -13,14 +13,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::process::{self, Rights};
-use crate::{apt, build, setup};
+use crate::{build, process, setup};
 use boot::{Boot, Outcome};
 use initramfs::Root;
 
 pub(crate) mod boot;
 mod initramfs;
 mod kernel;
+mod needed;
 
 /// The options of `cargo xtask vm`.
 #[derive(Args)]
@@ -146,14 +146,13 @@ pub(crate) fn boot(
     commands: &[GuestCommand],
     limit: Duration,
 ) -> Result<Outcome> {
-    install_needed()?;
     let kernel = kernel::find(series)?;
     eprintln!("kernel package {}", kernel.package);
     let folder = build::target_folder()?.join("vm");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
 
     let mut root = Root::default();
-    root.busybox(&busybox()?)?;
+    root.busybox(&needed::busybox()?)?;
     root.program(&programs.profiler, Path::new("/bin/profiler"))?;
     if let Some(workload) = &programs.workload {
         root.program(workload, Path::new("/bin/workload"))?;
@@ -171,36 +170,6 @@ pub(crate) fn boot(
     let image = folder.join(format!("{series}.cpio"));
     root.write(&image).with_context(|| format!("cannot write {}", image.display()))?;
     boot.run(&image, commands)
-}
-
-/// Installs the emulator and busybox where they are missing.
-fn install_needed() -> Result<()> {
-    let mut missing = Vec::new();
-    if process::find_program("qemu-system-x86_64").is_none() {
-        missing.push("qemu-system-x86".to_owned());
-    }
-    if busybox().is_err() {
-        missing.push("busybox-static".to_owned());
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let rights = process::rights();
-    if !apt::available() || rights == Rights::None {
-        let command = process::shown(&apt::install_command(rights, &missing));
-        bail!("virtual machines need {}: {command}", missing.join(" and "));
-    }
-    eprintln!("installing {}, about a minute", missing.join(" and "));
-    apt::install(rights, &missing)
-}
-
-/// A busybox that needs no libraries.
-fn busybox() -> Result<PathBuf> {
-    let found = process::find_program("busybox").context("no busybox in PATH")?;
-    if !initramfs::libraries(&found)?.is_empty() {
-        bail!("{} needs libraries; busybox-static does not", found.display());
-    }
-    Ok(found)
 }
 
 /// A word for the guest's shell.

@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 
-use super::GuestCommand;
+use super::{GuestCommand, needed};
 use crate::process;
 
 /// How much of the console an error shows.
@@ -133,7 +133,7 @@ echo \"{mark} end {index} $status\"
         initrd: &Path,
         commands: &[GuestCommand],
     ) -> Result<Outcome> {
-        let mut command = Command::new("qemu-system-x86_64");
+        let mut command = needed::emulator()?;
         command.args(["-smp", "2", "-m", "2G", "-no-reboot", "-nodefaults", "-nic", "none"]);
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-accel"]);
         command.args(accelerator);
