@@ -19,7 +19,7 @@ pub struct RequestOwner {
     pub request: u64,
     /// [`JobRef`](crate::JobRef) of the job whose task started it.
     pub job: u64,
-    /// When it was started (`CLOCK_MONOTONIC`).
+    /// When it was started (`CLOCK_MONOTONIC`), where programs take that time.
     pub started_ns: u64,
     /// When that task began to work for the job (`CLOCK_MONOTONIC`), and its place in `ENTRIES`:
     /// together they tell it from the job's other tasks, and cost no look into the kernel's memory.

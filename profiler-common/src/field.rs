@@ -40,6 +40,7 @@ macro_rules! kernel_fields {
             REQUEST_BYTES: "request" "__data_len",
             REQUEST_FLAGS: "request" "cmd_flags",
             REQUEST_QUEUE: "request" "q",
+            REQUEST_START_TIME: "request" "start_time_ns",
             RUN_QUEUE_CPU: "rq" "cpu",
             RUN_QUEUE_GROUP: "cfs_rq" "tg",
             RUN_QUEUE_OF_CPU: "cfs_rq" "rq",

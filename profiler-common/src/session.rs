@@ -27,8 +27,8 @@ pub struct Lost {
     pub address_spaces_unlisted: u64,
     /// Devices for which the table had no place: missing from the account of devices, not from jobs.
     pub devices_unlisted: u64,
-    /// Block requests whose completion nobody saw, or which were too many under way at once: missing
-    /// from the latencies, and from nothing else.
+    /// Block requests whose completion nobody saw, which were too many under way at once, or of a
+    /// disk that stopped keeping their begin: missing from the latencies, and from nothing else.
     pub requests_untimed: u64,
 }
 

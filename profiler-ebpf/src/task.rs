@@ -156,23 +156,30 @@ pub fn accounting_of(tag: &mut TaskTag) -> (&mut Span, &mut Progress) {
     }
 }
 
-/// As [`accounting_of`] for a task that leaves the CPU, if it counts. Mostly its thread id tells the
-/// entry, and its tag is not looked up, which takes the call of a helper.
+/// Where a task stands that counts.
+pub struct Counted {
+    /// Its place in `ENTRIES`, or [`NO_ENTRY`].
+    pub entry: u32,
+    pub span: &'static mut Span,
+    pub progress: &'static mut Progress,
+}
+
+/// The task of this id, which runs on this CPU, if it counts. Mostly its id tells the entry, and its
+/// tag is not looked up, which takes the call of a helper.
 #[inline(always)]
-pub fn accounting_at_switch(
-    task: Task,
-    tid: u32,
-) -> Option<(&'static mut Span, &'static mut Progress)> {
+pub fn counted(task: Task, tid: u32) -> Option<Counted> {
     if !task.may_have_tag() {
         return None;
     }
     let listed = LISTED.get_ptr_mut(tid & (LISTED_PLACES - 1))?;
     // SAFETY: an element of the array; whatever it says is checked.
-    if let Some(entry) = entry_of(unsafe { listed.read_volatile() })
+    let index = unsafe { listed.read_volatile() };
+    if let Some(entry) = entry_of(index)
         && entry.task == task.0 as u64
         && TaskEntry::is_counted(entry.current)
     {
-        return Some((current_span(&mut entry.spans, entry.current), &mut entry.progress));
+        let span = current_span(&mut entry.spans, entry.current);
+        return Some(Counted { entry: index, span, progress: &mut entry.progress });
     }
     let tag = tag_of(task)?;
     if tag.state != TagState::Counted as u64 {
@@ -180,7 +187,9 @@ pub fn accounting_at_switch(
     }
     // SAFETY: as above.
     unsafe { listed.write_volatile(tag.entry) };
-    Some(accounting_of(tag))
+    let entry = tag.entry;
+    let (span, progress) = accounting_of(tag);
+    Some(Counted { entry, span, progress })
 }
 
 /// The span that `current` says. An index and no branch: the verifier would follow all that comes

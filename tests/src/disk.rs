@@ -112,3 +112,15 @@ fn add_leaves(device: &Path, leaves: &mut Vec<PathBuf>) {
         }
     }
 }
+
+/// Whether the kernel has a tracepoint for a request's start: those before 6.5 show it to functions
+/// only, and may not let programs at them.
+///
+/// # Panics
+/// If the kernel does not tell its types.
+#[must_use]
+pub fn is_start_traced() -> bool {
+    let types = fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's types");
+    let name = b"btf_trace_block_io_start\0";
+    types.windows(name.len()).any(|text| text == name)
+}

@@ -13,6 +13,7 @@ const DISKS: &str = "/sys/kernel/config/nullb";
 pub struct NullDisk {
     /// Its device file.
     pub path: PathBuf,
+    queue: PathBuf,
     folder: PathBuf,
 }
 
@@ -38,7 +39,8 @@ impl NullDisk {
         let name = format!("null{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new(DISKS).join(&name);
         fs::create_dir(&folder)?;
-        let mut disk = Self { path: PathBuf::new(), folder };
+        let queue = Path::new("/sys/block").join(&name).join("queue");
+        let disk = Self { path: Path::new("/dev").join(name), queue, folder };
         // 2: by a timer.
         let mode = if completion_ns > 0 { 2 } else { 0 };
         let settings: [(&str, u64); 6] = [
@@ -52,11 +54,15 @@ impl NullDisk {
         for (name, value) in settings {
             fs::write(disk.folder.join(name), value.to_string())?;
         }
-        let queue = Path::new("/sys/block").join(&name).join("queue");
-        disk.path = Path::new("/dev").join(name);
-        fs::write(queue.join("scheduler"), "none")?;
-        fs::write(queue.join("nomerges"), "2")?;
+        fs::write(disk.queue.join("scheduler"), "none")?;
+        fs::write(disk.queue.join("nomerges"), "2")?;
         Ok(disk)
+    }
+
+    /// The file that switches its statistics on (1) and off (0).
+    #[must_use]
+    pub fn statistics(&self) -> PathBuf {
+        self.queue.join("iostats")
     }
 }
 

@@ -1,18 +1,10 @@
 //! Requests at block devices: bytes to the byte, never twice, and never more than the disk did.
 
-use std::fs;
 use std::path::Path;
 
-use profiler_tests::disk::{Disk, Done};
+use profiler_tests::disk::{Disk, Done, is_start_traced};
 use profiler_tests::run::{Finished, Run};
 use profiler_tests::{require_bpf, scale, skip};
-
-/// Kernels before 6.5 show a request's start to functions only, and may not let programs at them.
-fn is_start_traced() -> bool {
-    let types = fs::read("/sys/kernel/btf/vmlinux").expect("the kernel's types");
-    let name = b"btf_trace_block_io_start\0";
-    types.windows(name.len()).any(|text| text == name)
-}
 
 macro_rules! on_disk {
     () => {{

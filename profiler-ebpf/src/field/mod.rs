@@ -140,6 +140,13 @@ impl Request {
         read::<u32>(self.0, &REQUEST_FLAGS).unwrap_or(0) & OPERATION
     }
 
+    /// When it began (`CLOCK_MONOTONIC`), as the kernel's own statistics have it, once it has started;
+    /// 0 where its disk keeps none.
+    #[inline(always)]
+    pub fn start_time_ns(self) -> u64 {
+        read(self.0, &REQUEST_START_TIME).unwrap_or(0)
+    }
+
     /// Major and minor number of the disk; both 0 where it has none.
     #[inline(always)]
     pub fn disk(self) -> (u32, u32) {

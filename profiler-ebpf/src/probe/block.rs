@@ -16,7 +16,7 @@ use aya_ebpf::macros::{btf_tracepoint, fentry};
 use aya_ebpf::programs::{BtfTracePointContext, FEntryContext};
 use profiler_common::block::{DEVICES_BITS, device};
 use profiler_common::latency::{bucket, microseconds};
-use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, Span, TagState};
+use profiler_common::{DeviceUse, JobEntry, JobRef, Observed, RequestOwner, Span};
 
 use crate::atomic;
 use crate::field::task::Task;
@@ -24,13 +24,18 @@ use crate::field::{Bio, Request};
 use crate::maps::{CONNECTORS, DEVICES, JOBS};
 use crate::request;
 use crate::table::place_of;
-use crate::task::{accounting_of, lost, tag_of};
+use crate::task::{Counted, counted, lost};
 
 /// Major number of loop devices, whose I/O shows again at the device under their file.
 const LOOP_MAJOR: u32 = 7;
 /// Major number of device-mapper on this host, from `/proc/devices`; 0 where there is none.
 #[unsafe(no_mangle)]
 pub static DEVICE_MAPPER_MAJOR: Global<u32> = Global::new(0);
+
+/// 1 where a disk of this host keeps no begin of its requests. Programs take the time themselves
+/// then, which costs half as much again as all else that they do at a start.
+#[unsafe(no_mangle)]
+pub static TIMES_REQUESTS: Global<u32> = Global::new(0);
 
 /// `REQ_OP_READ`, `REQ_OP_WRITE` and `REQ_OP_WRITE_ZEROES` of the kernel's `blk_types.h`; the rest
 /// (discard, zone management) moves no data.
@@ -99,14 +104,16 @@ fn start(request: Request) {
     owner.job = account.job;
     owner.began_ns = account.began_ns;
     owner.entry = account.entry;
-    // SAFETY: no arguments. The request's own time stamp is set later on some kernels.
-    owner.started_ns = unsafe { bpf_ktime_get_ns() };
+    if TIMES_REQUESTS.load() != 0 {
+        // SAFETY: no arguments.
+        owner.started_ns = unsafe { bpf_ktime_get_ns() };
+    }
 }
 
 /// The current task's account, if it counts, with what its request does.
 #[inline(always)]
 fn charged_to(request: Request) -> Option<(Account, Work)> {
-    let account = counted()?;
+    let account = account()?;
     let work = Work::of(request.operation(), request.bytes(), 1, request.disk())?;
     Some((account, work))
 }
@@ -127,7 +134,7 @@ pub fn block_bio_frontmerge(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn join(bio: Bio) {
-    if let Some(account) = counted()
+    if let Some(account) = account()
         && let Some(work) = Work::of(bio.operation(), bio.bytes(), 0, bio.disk())
     {
         charge_device(&work);
@@ -156,7 +163,7 @@ fn take_back(owner: &RequestOwner, work: &Work) {
     let is_its = |account: &Account| {
         (account.job, account.began_ns, account.entry) == (owner.job, owner.began_ns, owner.entry)
     };
-    if let Some(account) = counted().filter(is_its) {
+    if let Some(account) = account().filter(is_its) {
         charge(account.observed, work);
     } else if let Some(job) = job_of(owner.job) {
         charge_shared(&mut job.total.ended.observed, work);
@@ -175,14 +182,19 @@ pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<u32>(2) < request.bytes() {
         return 0;
     }
-    if let Some(job) = job_of(owner.job) {
-        count_latency(job, owner.started_ns);
+    // The kernel's is set after `block_io_start` on some kernels, so it cannot be noted there.
+    let took = TIMES_REQUESTS.load() != 0;
+    let since_ns = if took { owner.started_ns } else { request.start_time_ns() };
+    if since_ns == 0 {
+        lost(|session| &raw mut session.lost.requests_untimed);
+    } else if let Some(job) = job_of(owner.job) {
+        count_latency(job, since_ns);
     }
     request::give_back(owner);
     0
 }
 
-/// Where a task stands that counts.
+/// The account of the current task, which works for a job.
 struct Account {
     job: u64,
     began_ns: u64,
@@ -192,15 +204,12 @@ struct Account {
 
 /// The current task's account, if it counts.
 #[inline(always)]
-fn counted() -> Option<Account> {
-    let tag = tag_of(Task::current())?;
-    if tag.state != TagState::Counted as u64 {
-        return None;
-    }
-    let entry = u64::from(tag.entry);
-    let (span, progress) = accounting_of(tag);
+fn account() -> Option<Account> {
+    let task = Task::current();
+    let Counted { entry, span, progress } = counted(task, task.tid())?;
     // 0 between two jobs.
     let Span { job, began_ns, .. } = *span;
+    let entry = u64::from(entry);
     (job != 0).then_some(Account { job, began_ns, entry, observed: &mut progress.observed })
 }
 

@@ -7,11 +7,11 @@
 
 use aya_ebpf::macros::{btf_tracepoint, fexit};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
-use profiler_common::{Progress, TagState};
+use profiler_common::Progress;
 
 use crate::field::Socket;
 use crate::field::task::Task;
-use crate::task::{accounting_of, tag_of};
+use crate::task::counted;
 
 /// The caller looked without taking, and will come again.
 const MSG_PEEK: u32 = 0x2;
@@ -35,11 +35,8 @@ fn count(family: u16, direction: Direction, result: i32) {
         return;
     }
     let task = Task::current();
-    let Some(tag) = tag_of(task) else { return };
-    if tag.state != TagState::Counted as u64 {
-        return;
-    }
-    let progress = accounting_of(tag).1;
+    let Some(counted) = counted(task, task.tid()) else { return };
+    let progress = counted.progress;
     let bytes = result as u64;
     match (family, direction) {
         (AF_INET | AF_INET6, Direction::Sent) => {

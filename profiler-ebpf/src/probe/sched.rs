@@ -11,7 +11,7 @@ use profiler_common::TagState;
 use crate::account::{end, leave_cpu};
 use crate::field::task::Task;
 use crate::maps::CPUS;
-use crate::task::{accounting_at_switch, tag_of};
+use crate::task::{Counted, counted, tag_of};
 
 /// `TASK_DEAD` in the kernel's `include/linux/sched.h`: the task will never run again.
 const TASK_DEAD: u64 = 0x80;
@@ -27,7 +27,8 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     let cpu = unsafe { &mut *cpu };
     let mut job = 0;
     // The note of the last switch names the task that leaves now.
-    if let Some((span, progress)) = accounting_at_switch(prev, cpu.running.wrapping_sub(1) as u32) {
+    let tid = cpu.running.wrapping_sub(1) as u32;
+    if let Some(Counted { span, progress, .. }) = counted(prev, tid) {
         let (is_preempted, state) = (ctx.arg::<u64>(0) & 1 == 1, ctx.arg::<u64>(3));
         job = span.job;
         leave_cpu(prev, job, progress, cpu, state != 0 && !is_preempted);

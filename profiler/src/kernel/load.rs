@@ -291,6 +291,8 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("ENDED", capacity.ended_bytes);
     let device_mapper = probe::device_mapper_major();
     loader.override_global("DEVICE_MAPPER_MAJOR", &device_mapper, true);
+    let times_requests = u32::from(probe::has_disk_without_statistics(Path::new("/sys/block")));
+    loader.override_global("TIMES_REQUESTS", &times_requests, true);
     for (field, offset) in offsets.iter() {
         loader.override_global(field.global, offset, true);
     }

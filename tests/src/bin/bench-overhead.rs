@@ -2,8 +2,8 @@
 //! program and the tools of the field that look at the same; and how much longer work takes under it.
 //!
 //! Time for each event comes from the kernel's own statistics, which are part of it: they add some
-//! tens of nanoseconds to each run of a program, in the empty program's figure as in ours. Each round
-//! is short. The median of all says what events cost while neighbours on the hardware take its caches
+//! tens of nanoseconds to each run of a program, in the empty program's figure as in ours. That one
+//! does nothing, so the difference is what ours take where nobody keeps statistics. Each round is short. The median of all says what events cost while neighbours on the hardware take its caches
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
 //! Work is done in pairs of runs, with and without, in alternating order. What that tells is no finer
 //! than the runs differ, so the share of all CPU time that our programs took stands beside it.
@@ -40,7 +40,7 @@ struct Event {
     programs: &'static [&'static str],
     /// Where the empty program is attached for comparison.
     tracepoints: &'static [&'static str],
-    /// The most that ours may cost, in nanoseconds, the statistics included.
+    /// The most that ours may cost, in nanoseconds, the statistics left out.
     bar: Option<f64>,
     tools: &'static [Tool],
 }
@@ -146,12 +146,13 @@ fn report_event(event: &Event, work: &Work, cpu: usize) {
         let (attribution, _) = attributed(TagMode::Count);
         cost(event.count, &mut make, || ours(&attribution, event.programs))
     };
-    let bar = event.bar.map_or(String::new(), |bar| format!("  (<= {bar})"));
+    let bar = event.bar.map_or(String::new(), |bar| format!(" (<= {bar})"));
+    let more = ours.median - empty.median;
     let line = |name: &str, cost: PerEvent| {
         format!("  {name:<38}{:>9.1} ns{:>9.1} ns{:>8.2}", cost.calmest, cost.median, cost.runs)
     };
     println!("{}", line("an empty program in each place", empty));
-    println!("{}{bar}, {:.1} times the empty ones", line("ours", ours), ours.median / empty.median);
+    println!("{}  without the statistics {more:.1} ns{bar}", line("ours", ours));
     for (name, command, program) in event.tools {
         let before = there();
         let Some(_peer) = Peer::start(command, program) else {
