@@ -31,9 +31,8 @@ pub struct Held {
 }
 
 impl Held {
-    /// Anonymous and shared pages now. When the kernel takes the pages of a process that it kills, its
-    /// reaper and the process itself may both account for the same ones, and what is left is less than
-    /// nothing: that is nothing, and not 16 exbibytes.
+    /// Anonymous and shared pages now. While two CPUs take in changes of the same address space, what is
+    /// left may be less than nothing for a moment: that is nothing, and not 16 exbibytes.
     #[must_use]
     pub const fn pages_now(&self) -> u64 {
         if self.pages.cast_signed() < 0 { 0 } else { self.pages }

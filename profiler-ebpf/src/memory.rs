@@ -20,6 +20,11 @@ use crate::table::{find, find_at, find_or_take, give_back};
 use crate::task::lost;
 use crate::words::clear;
 
+/// Taken off what an address space holds while nobody counts for it: then it is less than nothing, and
+/// so none of the job's, whatever an update that is under way on another CPU still adds. Nothing is ever
+/// set back but by adding, so such an update is neither lost nor counted twice.
+const VACANT: u64 = 1 << 62;
+
 /// Whether an address space that is new to us is a copy of its parent's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -46,21 +51,27 @@ pub fn move_in(task: Task, job: JobRef, origin: Origin) -> u64 {
         return mm;
     }
     space.job = job.0;
+    if space.generation == 0 {
+        let now_us = now_us();
+        change_pages(space, VACANT.wrapping_neg(), now_us);
+        change_file_pages(space, VACANT.wrapping_neg());
+    }
     space.generation += 1;
-    clear(&mut space.held);
-    clear(&mut space.by_kind);
     clear(&mut space.pending);
-    // Until its first pages are counted, none of them count for the job of a copy.
-    space.inherited_pages = if origin == Origin::Copied { u64::MAX } else { 0 };
     let Some((index, space)) = find_at(&MEMORY, MEMORY_BITS, mm) else { return mm };
     // SAFETY: an element of the array.
     let space = unsafe { &mut *space };
     update(memory, index, space, FILE_PAGES);
     update(memory, index, space, ANONYMOUS_PAGES);
     update(memory, index, space, SHARED_PAGES);
-    if origin == Origin::Copied {
-        space.inherited_pages = space.held.pages;
-    }
+    let (pages, now_us) = (space.held.pages, now_us());
+    space.held.change_times = pages.wrapping_mul(now_us);
+    space.held.peak_pages = 0;
+    space.held.file_peak_pages = 0;
+    let copied = origin == Origin::Copied;
+    space.inherited_pages = if copied { positive(pages.wrapping_add(VACANT)) } else { 0 };
+    change_pages(space, VACANT, now_us);
+    change_file_pages(space, VACANT);
     mm
 }
 
@@ -82,10 +93,8 @@ pub fn move_out(progress: &mut Progress) {
     }
     let now_us = now_us();
     progress.memory.add(&space.held.up_to(now_us));
-    // Mostly nothing is left: the kernel took all pages away before the task's last switch.
-    let (pages, file_pages) = (space.held.pages, space.held.file_pages);
-    change_pages(space, pages.wrapping_neg(), now_us);
-    change_file_pages(space, file_pages.wrapping_neg());
+    change_pages(space, VACANT.wrapping_neg(), now_us);
+    change_file_pages(space, VACANT.wrapping_neg());
     give_back(space);
 }
 
@@ -171,7 +180,7 @@ fn per_cpu_offset() -> u64 {
 fn change_pages(space: &mut AddressSpace, change: u64, now_us: u64) {
     let inherited = space.inherited_pages;
     let (before, now) = add_pages(&mut space.held, change, now_us);
-    let own = |pages: u64| pages.saturating_sub(inherited);
+    let own = |pages: u64| positive(pages.wrapping_sub(inherited));
     let change = own(now).wrapping_sub(own(before));
     if change != 0
         && let Some(held) = held_by_job(space.job)
@@ -195,12 +204,22 @@ fn add_pages(held: &mut Held, change: u64, now_us: u64) -> (u64, u64) {
 fn change_file_pages(space: &mut AddressSpace, change: u64) {
     // SAFETY: an aligned field of a map value.
     let before = unsafe { atomic::fetch_add(&raw mut space.held.file_pages, change) };
-    raise_to(&raw mut space.held.file_peak_pages, before.wrapping_add(change));
-    if let Some(held) = held_by_job(space.job) {
+    let now = before.wrapping_add(change);
+    raise_to(&raw mut space.held.file_peak_pages, now);
+    let change = positive(now).wrapping_sub(positive(before));
+    if change != 0
+        && let Some(held) = held_by_job(space.job)
+    {
         // SAFETY: as above.
         let before = unsafe { atomic::fetch_add(&raw mut held.file_pages, change) };
         raise_to(&raw mut held.file_peak_pages, before.wrapping_add(change));
     }
+}
+
+/// A number of pages, or 0 if it is less than nothing.
+#[inline(always)]
+fn positive(pages: u64) -> u64 {
+    if (pages as i64) > 0 { pages } else { 0 }
 }
 
 /// Raises a peak, unless the number is below 0 for a moment because another CPU was faster.

@@ -1,6 +1,13 @@
 //! Memory: what a command held at its highest and over time is what it touched.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
+use profiler::kernel::{Attribution, Capacity, Tasks};
+use profiler_common::TagMode;
+use profiler_tests::bench::events::make_faults;
 use profiler_tests::run::{Finished, Run};
+use profiler_tests::sys::{self, Fork};
 use profiler_tests::{require_bpf, scale};
 
 const MIB: u64 = 1 << 20;
@@ -76,4 +83,45 @@ fn a_thread_has_no_memory_of_its_own() {
     for thread in &run.session().threads {
         assert_eq!(thread.usage.figure("memory_peak_bytes"), None);
     }
+}
+
+/// Its pages come and go all the time, on another CPU than that from which it is put into a job and
+/// taken out again.
+#[test]
+fn a_process_that_leaves_its_job_takes_along_what_it_holds_and_no_more() {
+    require_bpf!();
+    const PAGES: i64 = 1000;
+    // The child allocates nothing, so it needs no lock that a thread of ours may hold.
+    let began = Instant::now();
+    let Fork::Parent(child) = sys::fork() else {
+        while began.elapsed() < Duration::from_secs(60) {
+            make_faults(PAGES as u32);
+        }
+        sys::exit_group(0);
+    };
+    let mut attribution = Attribution::load(Capacity::AD_HOC).expect("programs");
+    let job = attribution.begin_job(0).expect("a job");
+    let held = |attribution: &Attribution| {
+        let (figures, _) = attribution.job(job).expect("its slot");
+        figures.held.pages.cast_signed()
+    };
+    let (mut most, mut left) = (0, Vec::new());
+    for _ in 0..scale(2000, 200) {
+        let process = Tasks::Process(child.cast_unsigned());
+        attribution.tag(process, job, TagMode::Process).expect("a tag");
+        thread::sleep(Duration::from_micros(300));
+        most = most.max(held(&attribution));
+        attribution.untag_all(job).expect("no tag");
+        if held(&attribution) != 0 {
+            // An update may be under way.
+            thread::sleep(Duration::from_millis(20));
+        }
+        left.push(held(&attribution));
+    }
+    sys::kill(child, libc::SIGKILL).expect("to kill it");
+    sys::wait(child, 0).expect("its end");
+    left.retain(|pages| *pages != 0);
+    assert_eq!(left, [0; 0], "pages that nobody holds");
+    let besides = (BESIDES / 4096).cast_signed();
+    assert!((1..PAGES + besides).contains(&most), "{most} pages at a time, touched {PAGES}");
 }
