@@ -80,13 +80,13 @@ pub struct JobEntry {
 impl JobEntry {
     /// A slot in which nothing was counted yet.
     #[must_use]
-    pub fn new(job: Option<JobRef>, connector: u32, last_generation: u32) -> Self {
+    pub fn new(job: Option<JobRef>, connector: u32, last_generation: u32, held: Held) -> Self {
         Self {
             job: job.map_or(0, |job| job.0),
             connector,
             last_generation,
             total: Total::default(),
-            held: Held::default(),
+            held,
             device_latency_max_us: 0,
             device_latency: [0; BUCKETS],
         }

@@ -12,9 +12,10 @@ pub const SHARED_PAGES: u32 = 3;
 
 /// Pages held over time.
 ///
-/// With each change of `pages` by some `d` at time `t`, `d * t` is added to `change_times`: then
+/// With each change of `pages` by some `d`, `t` after the begin, `d * t` is added to `change_times`: then
 /// `pages * now - change_times` is the area under the curve up to now, in whatever order CPUs add.
-/// All of it wraps around, and only differences mean something.
+/// All of it wraps around, and only differences mean something. Who reads between the two additions is
+/// wrong by `d` over the time since the begin, which therefore is not that of the host.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -22,7 +23,9 @@ pub struct Held {
     pub pages: u64,
     /// The most there were.
     pub peak_pages: u64,
-    /// Sum of changes times their moments, in page microseconds (`CLOCK_MONOTONIC`).
+    /// When it began, in microseconds (`CLOCK_MONOTONIC`).
+    pub began_us: u64,
+    /// Sum of changes times their moments since then, in page microseconds.
     pub change_times: u64,
     /// File-mapped pages now.
     pub file_pages: u64,
@@ -31,6 +34,12 @@ pub struct Held {
 }
 
 impl Held {
+    /// Nothing so far, from this moment on.
+    #[must_use]
+    pub fn from(began_us: u64) -> Self {
+        Self { began_us, ..Self::default() }
+    }
+
     /// Anonymous and shared pages now. While two CPUs take in changes of the same address space, what is
     /// left may be less than nothing for a moment: that is nothing, and not 16 exbibytes.
     #[must_use]
@@ -53,7 +62,10 @@ impl Held {
     #[must_use]
     #[inline(always)]
     pub const fn page_us(&self, now_us: u64) -> u64 {
-        self.pages.wrapping_mul(now_us).wrapping_sub(self.change_times)
+        let since = now_us.wrapping_sub(self.began_us);
+        let area = self.pages.wrapping_mul(since).wrapping_sub(self.change_times);
+        // Less than nothing: what is held came after that moment.
+        if area.cast_signed() < 0 { 0 } else { area }
     }
 }
 
@@ -124,5 +136,14 @@ mod tests {
     fn what_is_held_is_never_less_than_nothing() {
         let held = |pages: i64| Held { pages: pages.cast_unsigned(), ..Held::default() };
         assert_eq!([5, 0, -1, -60_000].map(|pages| held(pages).pages_now()), [5, 0, 0, 0]);
+        assert_eq!([5, 0, -1, -60_000].map(|pages| held(pages).page_us(10)), [50, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_held_counts_from_its_begin_on() {
+        // 3 pages from the begin on, 2 of them until 10 us after it.
+        let held = Held { pages: 1, change_times: 0_u64.wrapping_sub(2 * 10), ..Held::from(1_000) };
+        assert_eq!([1_010, 1_020].map(|now_us| held.page_us(now_us)), [30, 40]);
+        assert_eq!(held.page_us(900), 0, "before it began");
     }
 }

@@ -65,7 +65,8 @@ pub fn move_in(task: Task, job: JobRef, origin: Origin) -> u64 {
     update(memory, index, space, ANONYMOUS_PAGES);
     update(memory, index, space, SHARED_PAGES);
     let (pages, now_us) = (space.held.pages, now_us());
-    space.held.change_times = pages.wrapping_mul(now_us);
+    space.held.began_us = now_us;
+    space.held.change_times = 0;
     space.held.peak_pages = 0;
     space.held.file_peak_pages = 0;
     let copied = origin == Origin::Copied;
@@ -194,8 +195,9 @@ fn add_pages(held: &mut Held, change: u64, now_us: u64) -> (u64, u64) {
     // SAFETY: an aligned field of a map value, here and below.
     let before = unsafe { atomic::fetch_add(&raw mut held.pages, change) };
     let now = before.wrapping_add(change);
+    let since = now_us.wrapping_sub(held.began_us);
     // SAFETY: as above.
-    unsafe { atomic::add(&raw mut held.change_times, change.wrapping_mul(now_us)) };
+    unsafe { atomic::add(&raw mut held.change_times, change.wrapping_mul(since)) };
     raise_to(&raw mut held.peak_pages, now);
     (before, now)
 }

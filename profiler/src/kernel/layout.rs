@@ -63,7 +63,7 @@ const fn layout() -> u64 {
         Observed { run_queue_throttled_ns, run_queue_managed_ns, run_queue_self_ns, block_wait_ns, net_rx_bytes, net_tx_bytes, net_rx_ops, net_tx_ops, local_rx_bytes, local_tx_bytes, device_read_bytes, device_write_bytes, device_read_ops, device_write_ops }
         Spent { counters, observed, life_ns }
         Total { moves_begun, moves_done, tasks, tasks_live, tasks_peak, processes, ended }
-        Held { pages, peak_pages, change_times, file_pages, file_peak_pages }
+        Held { pages, peak_pages, began_us, change_times, file_pages, file_peak_pages }
         MemoryUse { peak_pages, file_peak_pages, page_us }
         AddressSpace { mm, job, users, generation, inherited_pages, held, by_kind, pending }
         Throttled { queue, total_ns }

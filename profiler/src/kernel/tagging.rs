@@ -4,7 +4,7 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::AsFd;
 
-use profiler_common::{JobEntry, JobRef, TagMode, TagRequest};
+use profiler_common::{Held, JobEntry, JobRef, TagMode, TagRequest};
 
 use super::bpf::{Tasks, iterate};
 use super::load::{Attribution, TAG_PROGRAM};
@@ -75,7 +75,8 @@ impl Attribution {
         };
         let last_generation = self.jobs.get(slot).map_or(0, |entry| entry.last_generation);
         let job = JobRef::new(slot, last_generation.wrapping_add(1).max(1));
-        self.jobs.set(slot, JobEntry::new(Some(job), connector, 0));
+        let held = Held::from(monotonic_ns() / 1000);
+        self.jobs.set(slot, JobEntry::new(Some(job), connector, 0, held));
         Ok(job)
     }
 
@@ -93,7 +94,7 @@ impl Attribution {
     pub fn end_job(&mut self, job: JobRef) {
         if self.jobs.part(job.slot(), offset_of!(JobEntry, job)) == Some(job.0) {
             self.free_jobs.push(job.slot());
-            self.jobs.set(job.slot(), JobEntry::new(None, 0, job.generation()));
+            self.jobs.set(job.slot(), JobEntry::new(None, 0, job.generation(), Held::default()));
         }
     }
 
