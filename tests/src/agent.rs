@@ -171,9 +171,11 @@ impl Agent {
         self.connect("control").call(method, parameters).expect("an answer")
     }
 
-    /// Room for so many jobs whatever else the host does: a limit set by hand.
+    /// Room for so many jobs whatever else the host does, and however little memory it has: a limit set
+    /// by hand.
     pub fn allow(&self, connector: &str, limit: u32) {
-        self.ask("SetProfile", json!({ "connector": connector, "profile": {} }));
+        let small = json!({ "avg_memory_mb": 1.0 });
+        self.ask("SetProfile", json!({ "connector": connector, "profile": small }));
         self.ask("SetLimit", json!({ "connector": connector, "limit": limit }));
     }
 }
