@@ -69,14 +69,12 @@ impl Disk {
     pub fn done(&self) -> Done {
         let mut all = Done::default();
         for leaf in &self.leaves {
-            let text = fs::read_to_string(leaf.join("stat")).expect("the disk's figures");
-            let words: Vec<u64> =
-                text.split_whitespace().map(|word| word.parse().expect("a number")).collect();
-            all.read_ops += words[0];
-            all.read_merges += words[1];
-            all.read_bytes += words[2] * 512;
-            all.write_ops += words[4];
-            all.write_bytes += words[6] * 512;
+            let done = done(leaf);
+            all.read_ops += done.read_ops;
+            all.read_merges += done.read_merges;
+            all.read_bytes += done.read_bytes;
+            all.write_ops += done.write_ops;
+            all.write_bytes += done.write_bytes;
         }
         all
     }
@@ -93,6 +91,20 @@ impl Done {
             write_ops: self.write_ops - before.write_ops,
             write_bytes: self.write_bytes - before.write_bytes,
         }
+    }
+}
+
+/// What the device of this folder of `/sys` did so far.
+pub(crate) fn done(device: &Path) -> Done {
+    let text = fs::read_to_string(device.join("stat")).expect("the device's figures");
+    let words: Vec<u64> =
+        text.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    Done {
+        read_ops: words[0],
+        read_merges: words[1],
+        read_bytes: words[2] * 512,
+        write_ops: words[4],
+        write_bytes: words[6] * 512,
     }
 }
 

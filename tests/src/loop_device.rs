@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, Done};
+
 /// A loop device over a file, gone when this is dropped and nobody has it open.
 #[derive(Debug)]
 pub struct Loop {
@@ -48,6 +50,12 @@ impl Loop {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { path, device })
+    }
+
+    /// What the kernel says that it did, over whichever file, since the machine started.
+    pub fn done(&self) -> Done {
+        let name = self.path.file_name().expect("a name");
+        disk::done(&Path::new("/sys/block").join(name))
     }
 
     /// Takes its file away; while somebody has it open, as soon as nobody has.

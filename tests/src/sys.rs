@@ -79,6 +79,13 @@ pub fn become_user(uid: u32) {
     assert_eq!(result, 0, "root may become anybody");
 }
 
+/// Brings what this process maps into memory and keeps it there.
+pub fn stay_in_memory() {
+    // SAFETY: a plain number.
+    let done = unsafe { libc::mlockall(libc::MCL_CURRENT) };
+    assert_eq!(done, 0, "mlockall: {}", io::Error::last_os_error());
+}
+
 /// As many descriptors as this process may have.
 pub fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

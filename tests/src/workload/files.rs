@@ -1,5 +1,5 @@
 //! `files --how WAY --file FILE --mib N`: the ways in which a program's bytes get to a disk and
-//! back. It says how many bytes it moved itself.
+//! back. It says how many bytes it moved itself, and how many its own start read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,6 +12,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::args::Args;
 use super::{last_words, note, sleep_us};
+use crate::truth::{Figures, Report};
 use crate::{counted, sys};
 
 /// What is moved by one call.
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &Args) {
         options.read(!write).write(write).custom_flags(libc::O_DIRECT);
         options.open(&path).expect("the file, past the cache")
     };
+    note_start(&report);
     let mut block = vec![7_u8; BLOCK];
     let blocks = length / BLOCK;
     let write = |mut file: &File| {
@@ -121,6 +123,15 @@ pub(crate) fn run(args: &Args) {
     }
     note(&report, &counted::note("bytes", u64::try_from(length).expect("a length")));
     last_words(&report);
+}
+
+/// Reads the rest of this program and says what all of it took, so that from here on nothing is read
+/// but what was asked for.
+fn note_start(report: &Report) {
+    sys::stay_in_memory();
+    let pid = sys::getpid();
+    let read_bytes = Figures::read(pid, pid).read_bytes.expect("read_bytes");
+    note(report, &counted::note("start_read_bytes", read_bytes));
 }
 
 /// Writes to a file through memory, and waits for the disk.
