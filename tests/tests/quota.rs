@@ -4,7 +4,7 @@
 use profiler_tests::quota::{Group, throttled_ns};
 use profiler_tests::record::Usage;
 use profiler_tests::run::{Finished, Run};
-use profiler_tests::{require_bpf, scale, skip, taken};
+use profiler_tests::{require_bpf, scale, skip, sys, taken};
 
 /// A new group, or the end of the test where control groups cannot be had.
 macro_rules! group {
@@ -52,11 +52,15 @@ fn shown(run: &Finished) -> Vec<u64> {
     throttled_ns(&String::from_utf8_lossy(&run.stdout))
 }
 
-/// Runs a thread that spins in this group, which the quota of `above` holds back.
+/// Runs a thread that spins in this group, which the quota of `above` holds back. It stays on one CPU
+/// from its first step: what becomes of a wait that ends on another is not exact.
 fn spin_below(above: &Group, group: &Group) -> (Finished, Truth) {
     let (stat, before) = (above.stat(), taken::interrupted_ns());
     let stat = stat.to_str().expect("a plain path");
+    // The command inherits it.
+    sys::pin(0);
     let run = run_in(group, &["spin", "--seconds", &seconds(), "--show", stat]);
+    sys::unpin();
     let truth = Truth {
         alive_ns: shown(&run)[0],
         over_ns: above.throttled_ns(),
