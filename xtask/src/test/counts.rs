@@ -14,7 +14,7 @@ pub(crate) struct Counts {
     pub(crate) skipped: usize,
     /// Which were skipped and why, where they said so.
     pub(crate) reasons: Vec<String>,
-    /// Which failed.
+    /// Which failed, and what they said.
     pub(crate) failures: Vec<String>,
 }
 
@@ -24,7 +24,8 @@ impl Counts {
         let mut counts = Self::default();
         for line in output {
             if let Some(name) = failed_test(line) {
-                counts.failures.push(name.to_owned());
+                let said = said_by(name, output).map(|said| format!("\n    {said}"));
+                counts.failures.push(name.to_owned() + &said.unwrap_or_default());
             }
             // Not only at the start: another thread may have printed something before it.
             let Some((_, result)) = line.split_once("test result: ") else { continue };
@@ -91,6 +92,18 @@ fn failed_test(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
+/// Where a failed test panicked and the first lines of what it said, from the part of the output that
+/// is the test's own.
+fn said_by(name: &str, output: &[String]) -> Option<String> {
+    let begin = format!("---- {name} stdout ----");
+    let mut own = output.iter().skip_while(|line| **line != begin);
+    let (_, place) = own.find_map(|line| line.split_once(" panicked at "))?;
+    let ends = |line: &&String| line.is_empty() || *line == "stack backtrace:";
+    let said: Vec<&str> =
+        own.take_while(|line| !ends(line)).take(3).map(|line| line.trim()).collect();
+    Some(format!("{place} {}", said.join(", ")))
+}
+
 /// The number in front of a word: 5, of `ok. 5 passed; 0 failed`.
 fn number_before(text: &str, word: &str) -> usize {
     let found = text.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
@@ -109,12 +122,13 @@ mod tests {
     fn results_of_all_test_programs_are_added() {
         let counts = read(
             false,
-            "test a ... ok\ntest b ... FAILED\n\
+            "test a ... ok\ntest b ... FAILED\n---- b stdout ----\n\n\
+             thread 'b' (7) panicked at b.rs:5:9:\nexpected 1, got 2\nstack backtrace:\n\
              test result: FAILED. 5 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out\n\
              test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; finished in 0.01s\n",
         );
         assert_eq!((counts.passed, counts.failed, counts.skipped), (12, 1, 2));
-        assert_eq!(counts.failures, ["b"]);
+        assert_eq!(counts.failures, ["b\n    b.rs:5:9: expected 1, got 2"]);
     }
 
     #[test]
