@@ -98,7 +98,9 @@ fn said_by(name: &str, output: &[String]) -> Option<String> {
     let begin = format!("---- {name} stdout ----");
     let mut own = output.iter().skip_while(|line| **line != begin);
     let (_, place) = own.find_map(|line| line.split_once(" panicked at "))?;
-    let ends = |line: &&String| line.is_empty() || *line == "stack backtrace:";
+    let ends = |line: &&String| {
+        line.is_empty() || *line == "stack backtrace:" || line.starts_with("note: ")
+    };
     let said: Vec<&str> =
         own.take_while(|line| !ends(line)).take(3).map(|line| line.trim()).collect();
     Some(format!("{place} {}", said.join(", ")))
