@@ -151,6 +151,8 @@ fn a_thread_that_ended_is_given_to_no_job() {
     hand.fire();
     wait_until("it ended", || !attribution.is_alive(&worker));
     attribution.reassign(&worker, Some(second)).expect_err("it ended");
+    // What it spent is still on its way to its job then.
+    wait_until("that is over", || attribution.snapshot().tasks.is_empty());
     let snapshot = attribution.snapshot();
     let counts: Vec<_> = snapshot.jobs.iter().map(|job| (job.tasks, job.tasks_live)).collect();
     assert_eq!(counts, [(1, 0), (0, 0)], "threads of both jobs");
