@@ -130,7 +130,7 @@ fn the_way_to_its_end_is_charged_to_a_threads_last_job() {
     attribution.reassign(&worker, Some(jobs[1])).expect("it lives");
     sys::kill(pid, libc::SIGCONT).expect("it lives");
     let (last, _) = truth::reap(pid);
-    wait_until("it ended", || !attribution.is_alive(&worker));
+    wait_until("all is charged", || attribution.snapshot().tasks.is_empty());
     let expected = last.figures.cpu_ns.expect("known") - begin;
     assert_eq!(jobs.map(|job| cpu(&attribution, job)), [0, expected], "of both jobs");
     assert_eq!(

@@ -21,7 +21,11 @@ pub struct MemorySettings {
     /// The profile is taken at this times its word until a job has ended. 4: profiles are wrong by
     /// up to so much.
     pub distrust: f64,
-    /// Jobs that must have ended before their spread alone is believed. 6.
+    /// Deviation of a job as a part of that. 0.2: where a profile is wrong by all of it, jobs differ as
+    /// they do elsewhere, and the first ones overcommitted the host.
+    pub distrusted_spread: f64,
+    /// Jobs that must have ended before their spread alone is believed. 4, whose spread is taken for
+    /// half as much again.
     pub believed: usize,
     /// Deviation of a new job as a part of its expected peak until then. 0.35.
     pub unknown_spread: f64,
@@ -43,7 +47,8 @@ impl Default for MemorySettings {
         Self {
             remembered: 64,
             distrust: 4.0,
-            believed: 6,
+            distrusted_spread: 0.2,
+            believed: 4,
             unknown_spread: 0.35,
             least_spread: 0.02,
             beyond: 0.25,
@@ -152,9 +157,13 @@ impl Peaks {
         let running = running_mean.unwrap_or(0.0);
         if self.sorted.is_empty() {
             // Where nothing is measured, waiting for a measurement is of no use.
-            let word = if self.unmeasured > 0 { 1.0 } else { settings.distrust.max(1.0) };
+            let (word, spread) = if self.unmeasured > 0 {
+                (1.0, 0.0)
+            } else {
+                (settings.distrust.max(1.0), settings.distrusted_spread)
+            };
             let peak = (declared.as_f64() * word).max(running * 1.5);
-            return settings.expected(peak, 0.0);
+            return settings.expected(peak, peak * spread);
         }
         let (mean, deviation) = moments(&self.sorted);
         if self.sorted.len() < settings.believed {
@@ -238,7 +247,7 @@ mod tests {
     fn a_profile_is_distrusted_until_jobs_have_ended() {
         let settings = MemorySettings::default();
         let unknown = Peaks::default().new_job(&settings, mib(100.0), None);
-        assert_eq!(unknown.peak, mib(400.0));
+        assert_eq!((unknown.peak, unknown.deviation), (mib(400.0), mib(80.0)));
         let few = known(&[100.0]).new_job(&settings, mib(1000.0), None);
         assert!(few.peak < mib(120.0) && few.deviation > mib(30.0));
         let many = known(&[100.0; 20]).new_job(&settings, mib(1000.0), None);
@@ -251,7 +260,8 @@ mod tests {
         let settings = MemorySettings::default();
         let mut peaks = Peaks::default();
         peaks.ended_unmeasured();
-        assert_eq!(peaks.new_job(&settings, mib(100.0), None).peak, mib(100.0));
+        let expected = peaks.new_job(&settings, mib(100.0), None);
+        assert_eq!((expected.peak, expected.deviation), (mib(100.0), mib(2.0)));
     }
 
     #[test]
