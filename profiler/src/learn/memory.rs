@@ -21,8 +21,8 @@ pub struct MemorySettings {
     /// The profile is taken at this times its word until a job has ended. 4: profiles are wrong by
     /// up to so much.
     pub distrust: f64,
-    /// Deviation of a job as a part of that. 0.2: where a profile is wrong by all of it, jobs differ as
-    /// they do elsewhere, and the first ones overcommitted the host.
+    /// Deviation of a job as a part of that. 0.15: where a profile is wrong by all of it, jobs differ as
+    /// they do elsewhere, and the first ones overcommitted the host. With 0.2 a mix of five starved.
     pub distrusted_spread: f64,
     /// Jobs that must have ended before their spread alone is believed. 4, whose spread is taken for
     /// half as much again.
@@ -47,7 +47,7 @@ impl Default for MemorySettings {
         Self {
             remembered: 64,
             distrust: 4.0,
-            distrusted_spread: 0.2,
+            distrusted_spread: 0.15,
             believed: 4,
             unknown_spread: 0.35,
             least_spread: 0.02,
@@ -247,7 +247,7 @@ mod tests {
     fn a_profile_is_distrusted_until_jobs_have_ended() {
         let settings = MemorySettings::default();
         let unknown = Peaks::default().new_job(&settings, mib(100.0), None);
-        assert_eq!((unknown.peak, unknown.deviation), (mib(400.0), mib(80.0)));
+        assert_eq!((unknown.peak, unknown.deviation), (mib(400.0), mib(60.0)));
         let few = known(&[100.0]).new_job(&settings, mib(1000.0), None);
         assert!(few.peak < mib(120.0) && few.deviation > mib(30.0));
         let many = known(&[100.0; 20]).new_job(&settings, mib(1000.0), None);
