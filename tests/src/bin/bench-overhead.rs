@@ -3,10 +3,12 @@
 //!
 //! Time for each event comes from the kernel's own statistics, which are part of it: they add some
 //! tens of nanoseconds to each run of a program, in the empty program's figure as in ours. That one
-//! does nothing, so the difference is what ours take where nobody keeps statistics. Each round is short. The median of all says what events cost while neighbours on the hardware take its caches
+//! does nothing, so the difference is what ours take where nobody keeps statistics. Each round is
+//! short. The median of all says what events cost while neighbours on the hardware take its caches
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
 //! Work is done in pairs of runs, with and without, in alternating order. What that tells is no finer
 //! than the runs differ, so the share of all CPU time that our programs took stands beside it.
+//! Of that, too, what the statistics take is told apart: an empty program's time for each run.
 //!
 //! `bench-overhead [ROUNDS]`; 0 leaves the work out.
 
@@ -105,16 +107,17 @@ fn main() {
         Err(why) => return eprintln!("cannot measure: {why}"),
     };
     println!("{:<40}{:>12}{:>12}{:>8}", "BPF time for", "calmest", "median", "runs");
+    let mut empty_runs_ns = Vec::new();
     for event in &EVENTS {
         // What completes where it began finds what was noted in that CPU's cache.
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         for cpu in 0..if event.count == REQUESTS { cpus.min(2) } else { 1 } {
-            report_event(event, &work, cpu);
+            empty_runs_ns.push(report_event(event, &work, cpu));
         }
     }
     sys::unpin();
     if rounds > 0 {
-        report_work(&work, rounds);
+        report_work(&work, rounds, median(empty_runs_ns));
     }
 }
 
@@ -127,7 +130,8 @@ fn attributed(mode: TagMode) -> (Attribution, JobRef) {
     (attribution, job)
 }
 
-fn report_event(event: &Event, work: &Work, cpu: usize) {
+/// Gives what one run of an empty program takes, in nanoseconds: hardly anything but the statistics.
+fn report_event(event: &Event, work: &Work, cpu: usize) -> f64 {
     println!("{}, from CPU {cpu}", event.name);
     sys::pin(cpu);
     let mut requests = Requests::new(&work.disk.path("file"));
@@ -166,6 +170,7 @@ fn report_event(event: &Event, work: &Work, cpu: usize) {
         }
         println!("{}  ours / theirs: {:.2}", line(name, theirs), ours.median / theirs.median);
     }
+    empty.median / empty.runs
 }
 
 /// What some of our programs cost so far.
@@ -206,13 +211,18 @@ fn cost(count: u32, make: &mut impl FnMut(), so_far: impl Fn() -> Cost) -> PerEv
     }
 }
 
-fn report_work(work: &Work, rounds: usize) {
+fn report_work(work: &Work, rounds: usize, empty_run_ns: f64) {
     if !work.has_fio {
         println!("fio is not installed: our own workload reads the files");
     }
     println!(
-        "{:<40}{:>9}{:>10}{:>18}{:>22}",
-        "work", "alone", "longer", "middle half", "programs' share of CPU"
+        "{:<40}{:>9}{:>10}{:>18}{:>24}{:>24}",
+        "work",
+        "alone",
+        "longer",
+        "middle half",
+        "programs' share of CPU",
+        "without the statistics"
     );
     for (name, load) in LOADS {
         // The first run fills caches.
@@ -222,27 +232,32 @@ fn report_work(work: &Work, rounds: usize) {
             pairs.iter().map(|(without, with)| (with / without - 1.0) * 100.0).collect();
         let alone = median(pairs.iter().map(|(without, _)| *without).collect());
         let bar = if load == Load::All { "  (< 1 %)" } else { "" };
+        let (share, without_statistics) = share_of_cpu(work, load, empty_run_ns);
         println!(
-            "{name:<40}{alone:>7.2} s{:>8.1} %{:>7.1} to {:>4.1} %{:>20.2} %{bar}",
+            "{name:<40}{alone:>7.2} s{:>8.1} %{:>7.1} to {:>4.1} %{share:>22.2} %\
+             {without_statistics:>22.2} %{bar}",
             median(longer.clone()),
             quantile(longer.clone(), 25),
             quantile(longer, 75),
-            share_of_cpu(work, load),
         );
     }
 }
 
-/// What our programs took of all CPU time while the work was done, in percent: the kernel's figure, the
-/// time for taking it included.
-fn share_of_cpu(work: &Work, load: Load) -> f64 {
-    let (mut attribution, job) = attributed(TagMode::Parent);
-    attribution.keep_own_time().expect("the kernel's statistics");
-    let before = attribution.own_time().expect("it is kept");
+/// What our programs took of all CPU time while the work was done, in percent: the kernel's figure, and
+/// the same less what an empty program would have had for each of the runs.
+fn share_of_cpu(work: &Work, load: Load, empty_run_ns: f64) -> (f64, f64) {
+    let (attribution, job) = attributed(TagMode::Parent);
+    let _stats = enable_stats(Stats::RunTime).expect("the kernel's statistics");
+    let programs: Vec<&str> =
+        attribution.verified().expect("they are loaded").into_keys().collect();
+    let before = ours(&attribution, &programs);
     // The time that it takes is not what is asked for here.
     let _ = work.seconds(load);
-    let programs = attribution.own_time().expect("it is kept").saturating_sub(before);
+    let after = ours(&attribution, &programs);
+    let (ns, runs) = (after.ns - before.ns, after.runs - before.runs);
     let (figures, _) = attribution.job(job).expect("its slot");
-    100.0 * programs.as_nanos() as f64 / figures.ended.counters.cpu_ns as f64
+    let share = |ns: f64| 100.0 * ns / figures.ended.counters.cpu_ns as f64;
+    (share(ns), share(ns - runs * empty_run_ns))
 }
 
 /// Seconds without and with attribution, one after the other.
