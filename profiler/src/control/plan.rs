@@ -126,6 +126,10 @@ impl Claim {
     }
 
     fn at(&self, level: f64) -> f64 {
+        // Not by division: rounded, a claim that has its most would seem to lack CPUs.
+        if level >= self.level_of_most() {
+            return self.most.max(1.0);
+        }
         (level / self.share()).clamp(1.0, self.most.max(1.0))
     }
 
@@ -183,6 +187,13 @@ mod tests {
     #[test]
     fn what_one_leaves_is_for_the_others() {
         assert_eq!(jobs(&[claim(1.0, 1.0, 2.0), claim(1.0, 1.0, 1e3)], 16.0), [2.0, 14.0]);
+    }
+
+    #[test]
+    fn who_has_its_most_lacks_nothing_however_it_is_rounded() {
+        let claim = claim(28.056757209817626, 651.4896994169541, 56.55789081561055);
+        let shares = fill(&[claim], &capacity(2544.0));
+        assert_eq!(shares, [Share { jobs: claim.most, constraint: Constraint::Cap }]);
     }
 
     #[test]
