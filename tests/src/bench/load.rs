@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use crate::binaries;
 use crate::disk::Disk;
+use crate::sys;
 
 /// Functions in each source that is compiled.
-const FUNCTIONS: usize = 50;
+const FUNCTIONS: usize = 20;
 /// What the files' part reads and writes, by each of two jobs.
-const FILE_MIB: usize = 64;
+const FILE_MIB: usize = 24;
 /// What is sent to ourselves.
-const TRANSFER_KIB: usize = 1 << 20;
+const TRANSFER_KIB: usize = 400 << 10;
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,15 @@ pub const LOADS: [(&str, Load); 4] = [
     ("transfers over loopback", Load::Transfers),
     ("all at once", Load::All),
 ];
+
+/// What work took.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    /// From its begin to its end.
+    pub seconds: f64,
+    /// On CPU, all its processes together.
+    pub cpu_seconds: f64,
+}
 
 /// What the work needs.
 #[derive(Debug)]
@@ -63,10 +73,10 @@ impl Work {
         Ok(Self { disk, sources, has_fio })
     }
 
-    /// Does one kind of work, and says how many seconds it took.
+    /// Does one kind of work, and says what it took.
     #[must_use]
-    pub fn seconds(&self, load: Load) -> f64 {
-        let began = Instant::now();
+    pub fn done(&self, load: Load) -> Taken {
+        let (began, cpu_before_ns) = (Instant::now(), sys::children_cpu_ns());
         let mut children = Vec::new();
         if matches!(load, Load::Compile | Load::All) {
             children.extend(self.sources.iter().map(|source| spawn(compiler(source))));
@@ -84,7 +94,8 @@ impl Work {
             let status = child.wait().expect("a program's end");
             assert!(status.success(), "a part of the load failed: {status}");
         }
-        began.elapsed().as_secs_f64()
+        let cpu_ns = sys::children_cpu_ns() - cpu_before_ns;
+        Taken { seconds: began.elapsed().as_secs_f64(), cpu_seconds: cpu_ns as f64 / 1e9 }
     }
 
     fn file_commands(&self) -> Vec<Command> {

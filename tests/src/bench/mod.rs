@@ -23,6 +23,19 @@ pub fn quantile(mut values: Vec<f64>, percent: usize) -> f64 {
     values.get(at).copied().unwrap_or(f64::NAN)
 }
 
+/// Between which two of the values the median of all that could have been measured lies, 95 times in a
+/// hundred: as many lie on each side of it as a fair coin shows heads, however values are distributed.
+#[must_use]
+pub fn around_median(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let count = values.len() as f64;
+    // Less 1.96 deviations of the number of heads.
+    #[allow(clippy::cast_sign_loss, reason = "at least one")]
+    let outside = (count / 2.0 - 0.98 * count.sqrt()).max(1.0) as usize - 1;
+    let ends = (values.get(outside), values.iter().rev().nth(outside));
+    (ends.0.copied().unwrap_or(f64::NAN), ends.1.copied().unwrap_or(f64::NAN))
+}
+
 /// A number from the command line, or the usual one. What is no number ends the program with a line that
 /// says how it is used.
 #[must_use]

@@ -6,22 +6,23 @@
 //! does nothing, so the difference is what ours take where nobody keeps statistics. Each round is
 //! short. The median of all says what events cost while neighbours on the hardware take its caches
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
-//! Work is done in pairs of runs, with and without, in alternating order. What that tells is no finer
-//! than the runs differ, so the share of all CPU time that our programs took stands beside it.
-//! Of that, too, what the statistics take is told apart: an empty program's time for each run.
+//! Work is done three times a round, in turning order: with nothing attached, with ours, and with nothing
+//! again. What ours add is no finer than what the two runs of nothing differ by, so the share of all CPU
+//! time that our programs took stands beside it, less what the statistics take in it.
 //!
 //! `bench-overhead [ROUNDS]`; 0 leaves the work out.
 
 use std::thread;
+use std::time::Duration;
 
 use aya::sys::{Stats, enable_stats};
 use profiler::kernel::{Attribution, Capacity, Tasks};
 use profiler_common::{JobRef, TagMode};
 use profiler_tests::bench::cost::{Cost, attach_empty, there};
 use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
-use profiler_tests::bench::load::{LOADS, Load, Work};
+use profiler_tests::bench::load::{LOADS, Load, Taken, Work};
 use profiler_tests::bench::peer::Peer;
-use profiler_tests::bench::{argument, median, quantile};
+use profiler_tests::bench::{argument, around_median, median, quantile};
 use profiler_tests::sys;
 
 /// Rounds of each kind of event, and events in a round.
@@ -29,6 +30,8 @@ const ROUNDS: u32 = 50;
 const REQUESTS: u32 = 3_200;
 const SOCKET_CALLS: u32 = 10_000;
 const FAULTS: u32 = 20_000;
+/// Between loading programs, or taking them away, and work.
+const REST: Duration = Duration::from_millis(100);
 
 /// A tool of the field: its name, how it is started, the program by which we know that it is there.
 type Tool = (&'static str, &'static [&'static str], &'static str);
@@ -101,7 +104,7 @@ const BPFTRACE_SOCKETS: &str = "tracepoint:sock:sock_send_length { @sent[tid] = 
 const BPFTRACE_PAGES: &str = "tracepoint:kmem:rss_stat { @[pid, args->member] = max(args->size); }";
 
 fn main() {
-    let rounds = argument(1, 21, "overhead [ROUNDS]");
+    let rounds = argument(1, 30, "overhead [ROUNDS]");
     let work = match Work::new() {
         Ok(work) => work,
         Err(why) => return eprintln!("cannot measure: {why}"),
@@ -215,62 +218,74 @@ fn report_work(work: &Work, rounds: usize, empty_run_ns: f64) {
     if !work.has_fio {
         println!("fio is not installed: our own workload reads the files");
     }
-    println!(
-        "{:<40}{:>9}{:>10}{:>18}{:>24}{:>24}",
-        "work",
-        "alone",
-        "longer",
-        "middle half",
-        "programs' share of CPU",
-        "without the statistics"
-    );
+    println!("{:<36}{:>8}{:>24}{:>24}{:>16}", "work", "takes", "longer", "more CPU", "our share");
     for (name, load) in LOADS {
         // The first run fills caches.
-        let _ = work.seconds(load);
-        let pairs: Vec<(f64, f64)> = (0..rounds).map(|round| pair(work, load, round)).collect();
-        let longer: Vec<f64> =
-            pairs.iter().map(|(without, with)| (with / without - 1.0) * 100.0).collect();
-        let alone = median(pairs.iter().map(|(without, _)| *without).collect());
+        let _ = work.done(load);
+        let rounds: Vec<Round> = (0..rounds).map(|number| round(work, load, number)).collect();
+        let alone = median(rounds.iter().map(|round| round.nothing.seconds).collect());
         let bar = if load == Load::All { "  (< 1 %)" } else { "" };
-        let (share, without_statistics) = share_of_cpu(work, load, empty_run_ns);
+        let share = share_of_cpu(work, load, empty_run_ns);
         println!(
-            "{name:<40}{alone:>7.2} s{:>8.1} %{:>7.1} to {:>4.1} %{share:>22.2} %\
-             {without_statistics:>22.2} %{bar}",
-            median(longer.clone()),
-            quantile(longer.clone(), 25),
-            quantile(longer, 75),
+            "{name:<36}{alone:>6.2} s{}{share:>14.2} %{bar}",
+            more(&rounds, |round| round.ours)
         );
+        println!("{:<44}{}", "  nothing attached, once more", more(&rounds, |round| round.again));
     }
 }
 
-/// What our programs took of all CPU time while the work was done, in percent: the kernel's figure, and
-/// the same less what an empty program would have had for each of the runs.
-fn share_of_cpu(work: &Work, load: Load, empty_run_ns: f64) -> (f64, f64) {
+/// How much more time and CPU time than with nothing attached, in percent of the median round, and
+/// between what that surely lies.
+fn more(rounds: &[Round], run: fn(&Round) -> Taken) -> String {
+    let column = |of: fn(Taken) -> f64| {
+        let each = rounds.iter().map(|round| (of(run(round)) / of(round.nothing) - 1.0) * 100.0);
+        let each: Vec<f64> = each.collect();
+        let (low, high) = around_median(each.clone());
+        format!("{:>8.1} % {:>14}", median(each), format!("({low:.1} to {high:.1})"))
+    };
+    column(|taken| taken.seconds) + &column(|taken| taken.cpu_seconds)
+}
+
+/// What our programs took of all CPU time while the work was done, in percent: the kernel's figure, less
+/// what an empty program would have had for each of the runs.
+fn share_of_cpu(work: &Work, load: Load, empty_run_ns: f64) -> f64 {
     let (attribution, job) = attributed(TagMode::Parent);
     let _stats = enable_stats(Stats::RunTime).expect("the kernel's statistics");
     let programs: Vec<&str> =
         attribution.verified().expect("they are loaded").into_keys().collect();
     let before = ours(&attribution, &programs);
     // The time that it takes is not what is asked for here.
-    let _ = work.seconds(load);
+    let _ = work.done(load);
     let after = ours(&attribution, &programs);
     let (ns, runs) = (after.ns - before.ns, after.runs - before.runs);
     let (figures, _) = attribution.job(job).expect("its slot");
-    let share = |ns: f64| 100.0 * ns / figures.ended.counters.cpu_ns as f64;
-    (share(ns), share(ns - runs * empty_run_ns))
+    100.0 * (ns - runs * empty_run_ns) / figures.ended.counters.cpu_ns as f64
 }
 
-/// Seconds without and with attribution, one after the other.
-fn pair(work: &Work, load: Load, round: usize) -> (f64, f64) {
-    let with = || {
-        let _attribution = attributed(TagMode::Parent);
-        work.seconds(load)
+/// The same work three times. What the two runs with nothing attached differ by, chance makes.
+struct Round {
+    nothing: Taken,
+    ours: Taken,
+    again: Taken,
+}
+
+fn round(work: &Work, load: Load, number: usize) -> Round {
+    // Programs are loaded before each: that takes both CPUs, and what comes after it finds them in
+    // another state than after a rest.
+    let run = |stay: bool| {
+        let attribution = Some(attributed(TagMode::Parent)).filter(|_| stay);
+        thread::sleep(REST);
+        let taken = work.done(load);
+        drop(attribution);
+        taken
     };
-    if round.is_multiple_of(2) {
-        let without = work.seconds(load);
-        (without, with())
-    } else {
-        let with = with();
-        (work.seconds(load), with)
+    // Each is as often the first, the second and the third.
+    let mut order = [0, 1, 2];
+    order.rotate_left(number % 3);
+    let mut taken = [None; 3];
+    for which in order {
+        taken[which] = Some(run(which == 1));
     }
+    let [nothing, ours, again] = taken.map(|taken| taken.expect("each was run"));
+    Round { nothing, ours, again }
 }
