@@ -36,6 +36,7 @@ fn each<'a>(trial: &'a Value, figure: &'a str) -> impl Iterator<Item = f64> + 'a
 const BANDS: &[(&str, f64, f64, f64)] = &[
     ("agent-restart", 0.77, 0.85, 0.95),
     ("burst", 0.96, 1.04, 0.98),
+    ("compute-then-disk", 0.03, 0.10, 0.93),
     ("contention", 0.82, 0.90, 0.97),
     ("cpu", 0.74, 0.83, 0.98),
     ("cpu-wait", 0.77, 0.85, 0.96),

@@ -120,12 +120,15 @@ impl Connector {
         }
     }
 
-    /// The most jobs while nobody has seen a job to its end.
+    /// The most jobs while nobody has seen a job to its end. They become more by and by: who computes
+    /// first is at its disk by the time that many would have begun.
     pub(super) fn most_unproven(&self, settings: &Settings) -> Option<f64> {
-        let most = settings.first_jobs_factor.max(1.0) * f64::from(self.first());
-        let is_proven =
-            self.statistics.jobs > 0 || self.demand.seen() >= most * settings.first_jobs_seconds;
-        (!is_proven).then_some(most)
+        let first = f64::from(self.first());
+        let most = settings.first_jobs_factor.max(1.0) * first;
+        let seen = self.demand.seen();
+        let is_proven = self.statistics.jobs > 0 || seen >= most * settings.first_jobs_seconds;
+        let so_far = first + seen / settings.first_jobs_growth.as_secs_f64().max(0.001);
+        (!is_proven).then_some(most.min(so_far))
     }
 
     pub(super) fn is_cold(&self, settings: &Settings) -> bool {

@@ -76,7 +76,7 @@ impl Core {
         } else if let Some(most) = connector.most_unproven(&self.settings)
             && connector.constraint == Constraint::Cap
         {
-            lines.push(format!("no job has ended yet: at most {most:.0} at a time until one has"));
+            lines.push(format!("no job has ended yet: at most {most:.0} at a time for now"));
         }
         if !connector.profile.adaptive_concurrency {
             lines.push("adaptive_concurrency is off: what is measured changes nothing".to_owned());

@@ -32,6 +32,9 @@ pub struct Settings {
     pub first_jobs_factor: f64,
     /// ... or until so many have run for so many seconds. 12 s: what jobs do by turns has shown.
     pub first_jobs_seconds: f64,
+    /// They become that many by one for each time so long that one of them was seen. 1.5 s: by two
+    /// thirds each second, somewhat faster than the ramp of a knee.
+    pub first_jobs_growth: Duration,
     /// Most slots of a connector without a cap. 4,096: no input makes a limit without a bound.
     pub most_slots: u32,
     /// Whether `backpressure_threshold` is a hard ceiling on what is planned. False: it is where a
@@ -114,6 +117,7 @@ impl Default for Settings {
             cold_job_seconds: 4.0,
             first_jobs_factor: 4.0,
             first_jobs_seconds: 12.0,
+            first_jobs_growth: Duration::from_millis(1500),
             most_slots: 4096,
             threshold_is_ceiling: false,
             memory_share: 0.95,

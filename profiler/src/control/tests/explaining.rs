@@ -25,7 +25,7 @@ fn an_explanation_names_what_binds_and_what_was_learned() {
         .iter()
         .map(|better| format!("{}: {}", better.advice, better.evidence))
         .collect();
-    insta::assert_snapshot!(better.join("\n"), @"avg_cpu_cores = 1.00: the profile declares 0.30; over 286 job-seconds a job kept 1.00 busy");
+    insta::assert_snapshot!(better.join("\n"), @"avg_cpu_cores = 1.00: the profile declares 0.30; over 284 job-seconds a job kept 1.00 busy");
 }
 
 #[test]
