@@ -113,11 +113,18 @@ impl Connector {
             cores: per_job,
             variance: self.demand.variance(),
             running: self.demand.running(),
+            asleep: self.asleep(),
             // In units of cores, so that shares of both are compared as parts of the host.
             memory_share: cores * need / budget.as_f64().max(need).max(1.0),
             most: most.0.max(1.0),
             most_by: if most.0 < 1.0 { Constraint::Floor } else { most.1 },
         }
+    }
+
+    /// Share of its undisturbed life that a job waits for nothing that others could slow down: nobody
+    /// knows what a disk or a server makes of more jobs, or jobs that wait for each other.
+    pub(super) fn asleep(&self) -> f64 {
+        if self.knee.jobs().is_some() { 0.0 } else { 1.0 - self.demand.running() }
     }
 
     /// The most jobs while nobody has seen a job to its end. They become more by and by: who computes

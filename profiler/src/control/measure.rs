@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{Decision, Effect, Reasons};
 use super::knee::Seen;
 use super::plan::{Capacity, Claim, Share, fill, whole};
-use super::trim::{Waiting, expected_share};
+use super::trim::{Waiting, expected_share, share_that_uses};
 use crate::learn::{Expected, Work};
 use crate::model::{Bytes, ConnectorId, Constraint, HostSample, JobSample, Moment};
 
@@ -157,14 +157,18 @@ impl Core {
     fn learn_from_second(&mut self, now: Moment, seconds: f64) {
         let work = std::mem::take(&mut self.work);
         let used = std::mem::take(&mut self.busy) / (seconds * self.host.cores.max(0.1));
-        let (mut binds, mut drained, mut variance) = (false, true, 0.0);
+        let (mut binds, mut drained) = (false, true);
+        let (mut variance, mut wanted, mut asleep) = (0.0, 0.0, 0.0);
         for (index, connector) in self.connectors.iter_mut().enumerate() {
             let Ok(state) = self.ledger.state(id(index)) else { continue };
             binds |= connector.constraint == Constraint::Cpu
                 && state.waiting > 0
                 && state.in_use >= state.limit;
             drained &= state.in_use <= state.limit;
-            variance += f64::from(state.in_use) * connector.demand.variance();
+            let jobs = f64::from(state.in_use);
+            variance += jobs * connector.demand.variance();
+            wanted += jobs * connector.demand.cores();
+            asleep += jobs * connector.demand.cores() * connector.asleep();
             let seen = Seen {
                 now,
                 seconds,
@@ -182,8 +186,9 @@ impl Core {
         }
         let free = (self.host.cores - self.external.unwrap_or(0.0)).max(0.0);
         let expected = expected_share(free, variance.sqrt(), self.settings.overfill);
+        let keeps_used = share_that_uses(free, asleep / wanted, self.settings.trim.full);
         let (run, wait) = (work.cpu, work.wait_for_others);
-        let waiting = Waiting { run, wait, used, expected, binds, drained };
+        let waiting = Waiting { run, wait, used, expected, keeps_used, binds, drained };
         self.trim.update(&self.settings.trim, &waiting, seconds);
     }
 
@@ -197,6 +202,7 @@ impl Core {
         let capacity = Capacity {
             cores: self.trim.factor() * (cores - external).max(0.0),
             overfill: self.settings.overfill,
+            used: self.settings.trim.full,
             most_wait_share: self.settings.trim.most_wait_share,
         };
         let gpus = self.free_gpus();

@@ -15,7 +15,7 @@
 //! Memory bounds no claim here: the ledger admits each job by its own expected peak, in the order
 //! of weighted shares, which no number of slots could do as exactly.
 
-use super::trim::expected_share;
+use super::trim::{expected_share, share_that_uses};
 use crate::model::Constraint;
 
 /// What a connector wants of the host.
@@ -29,6 +29,8 @@ pub struct Claim {
     pub variance: f64,
     /// Share of its undisturbed life that a job's threads run, from 0 to 1.
     pub running: f64,
+    /// Share of it that they wait for nothing that others could slow down, from 0 to `1 - running`.
+    pub asleep: f64,
     /// Part of the memory budget that a job takes.
     pub memory_share: f64,
     /// The most jobs that it can have, at least 1.
@@ -44,6 +46,8 @@ pub struct Capacity {
     pub cores: f64,
     /// Deviations of the total demand that jobs wait for as if it were filled so far beyond.
     pub overfill: f64,
+    /// The part of the CPUs that jobs are to use at least.
+    pub used: f64,
     /// The greatest share of runnable time that may be waiting, below 1.
     pub most_wait_share: f64,
 }
@@ -68,7 +72,10 @@ pub fn fill(claims: &[Claim], capacity: &Capacity) -> Vec<Share> {
         let total = |of: &dyn Fn(&Claim) -> f64| -> f64 {
             claims.iter().zip(at(level)).map(|(claim, jobs)| jobs * of(claim)).sum()
         };
-        let delay = capacity.delay(total(&|claim| claim.variance).sqrt());
+        let delay = capacity.delay(
+            total(&|claim| claim.variance).sqrt(),
+            total(&|claim| claim.asleep * claim.cores) / total(&|claim| claim.cores),
+        );
         total(&|claim| claim.contended(delay)) <= capacity.cores.max(0.0)
     };
     // Where every claim has its most.
@@ -105,10 +112,11 @@ pub fn fill(claims: &[Claim], capacity: &Capacity) -> Vec<Share> {
 
 impl Capacity {
     /// Seconds that a thread waits for a CPU per second that it runs, where the demand of all jobs
-    /// together has this deviation.
-    fn delay(&self, deviation: f64) -> f64 {
-        let share = expected_share(self.cores.max(0.0), deviation, self.overfill);
-        let share = share.min(self.most_wait_share).clamp(0.0, 0.95);
+    /// together has this deviation and they sleep for this part of their lives.
+    fn delay(&self, deviation: f64, asleep: f64) -> f64 {
+        let cores = self.cores.max(0.0);
+        let share = expected_share(cores, deviation, self.overfill).min(self.most_wait_share);
+        let share = share.max(share_that_uses(cores, asleep, self.used)).clamp(0.0, 0.95);
         share / (1.0 - share)
     }
 }
@@ -160,11 +168,20 @@ mod tests {
 
     fn claim(cores: f64, weight: f64, most: f64) -> Claim {
         let most_by = Constraint::Cap;
-        Claim { weight, cores, variance: 0.0, running: 1.0, memory_share: 0.0, most, most_by }
+        Claim {
+            weight,
+            cores,
+            variance: 0.0,
+            running: 1.0,
+            asleep: 0.0,
+            memory_share: 0.0,
+            most,
+            most_by,
+        }
     }
 
     fn capacity(cores: f64) -> Capacity {
-        Capacity { cores, overfill: 1.0, most_wait_share: 0.6 }
+        Capacity { cores, overfill: 1.0, used: 0.97, most_wait_share: 0.6 }
     }
 
     fn jobs(claims: &[Claim], cores: f64) -> Vec<f64> {
@@ -236,9 +253,11 @@ mod tests {
             (64.0, 0.1),
         ] {
             let variance = part * (1.0 - part);
-            let uneven = Claim { variance, running: part, ..claim(part, 1.0, 1e4) };
+            let uneven =
+                Claim { variance, running: part, asleep: 1.0 - part, ..claim(part, 1.0, 1e4) };
             let found = jobs(&[uneven], cores)[0];
-            let expected = expected_share(cores, (found * variance).sqrt(), 1.0);
+            let expected = expected_share(cores, (found * variance).sqrt(), 1.0)
+                .max(share_that_uses(cores, 1.0 - part, 0.97));
             #[allow(clippy::cast_sign_loss, reason = "at least one")]
             let (share, used) = closed_network(found.round() as u32, cores, part);
             let seen = format!(
@@ -246,7 +265,7 @@ mod tests {
             );
             println!("{seen}");
             assert!((share - expected).abs() < 0.14, "{seen}");
-            assert!(used > 0.93, "{seen}");
+            assert!(used > if cores < 2.0 { 0.93 } else { 0.97 }, "{seen}");
         }
     }
 
@@ -290,6 +309,7 @@ mod tests {
                 .into_iter()
                 .map(|(cores, weight, most, running, variance)| Claim {
                     running,
+                    asleep: 1.0 - running,
                     variance: variance * cores,
                     ..claim(cores, weight, most)
                 })
@@ -300,7 +320,10 @@ mod tests {
             let wanted = |jobs: &[f64]| -> f64 {
                 let each = || claims.iter().zip(jobs);
                 let variance: f64 = each().map(|(claim, jobs)| claim.variance * jobs).sum();
-                let delay = capacity.delay(variance.sqrt());
+                let busy: f64 = each().map(|(claim, jobs)| claim.cores * jobs).sum();
+                let asleep: f64 =
+                    each().map(|(claim, jobs)| claim.asleep * claim.cores * jobs).sum();
+                let delay = capacity.delay(variance.sqrt(), asleep / busy);
                 each().map(|(claim, jobs)| claim.contended(delay) * jobs).sum()
             };
             let used = wanted(&shares.iter().map(|share| share.jobs).collect::<Vec<_>>());

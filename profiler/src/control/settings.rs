@@ -96,7 +96,7 @@ pub struct TrimSettings {
     /// Seconds over which that share is averaged. 4: bursts of jobs that began together are not
     /// a state of the host.
     pub average_seconds: f64,
-    /// Use of the CPUs from which on more jobs do no more. 0.97.
+    /// Use of the CPUs that jobs which sleep are to reach, and from which on more of any do no more. 0.97.
     pub full: f64,
     /// Step per second and unit of error. 0.08: stable with the average and a delay of 4 s by a
     /// factor of 2; more follows the jobs that happen to be there.

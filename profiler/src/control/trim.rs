@@ -11,7 +11,8 @@
 //! want `N` cores, about normal with deviation `s`; filled to `C + z s`, the share of runnable time
 //! that is waiting is `E[(N - C)+] / E[N] = s (phi(z) + z Phi(z)) / (C + z s)`. That is a sixth on 16
 //! cores and a half on one (the square-root rule of staffing: Halfin and Whitt, "Heavy-traffic limits
-//! for queues with many exponential servers", 1981).
+//! for queues with many exponential servers", 1981). On few cores that leaves CPUs idle all the same, and
+//! jobs wait as long as keeps them used: [`share_that_uses`].
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct Waiting {
     pub used: f64,
     /// The share of runnable time that waiting should be: [`expected_share`].
     pub expected: f64,
+    /// The least that keeps the CPUs used: [`share_that_uses`].
+    pub keeps_used: f64,
     /// Whether somebody waits for a slot that CPU time keeps from it.
     pub binds: bool,
     /// Whether no connector has more jobs than its limit.
@@ -67,7 +70,7 @@ impl Trim {
         }
         let (share, used) = self.average(settings, seen.wait / runnable, seen.used, seconds);
         let idle = used < settings.full;
-        let target = settings.target(seen.expected, idle);
+        let target = settings.target(seen.expected, idle).max(finite(seen.keeps_used).min(0.95));
         let error = settings.without_noise(target - share, target);
         let allowed = error < 0.0 || (seen.binds && idle);
         // A long interval is one look all the same.
@@ -105,8 +108,7 @@ impl TrimSettings {
     }
 
     fn target(&self, expected: f64, is_idle: bool) -> f64 {
-        let expected = if expected.is_finite() { expected } else { 0.0 };
-        let target = expected.max(self.least_wait_share);
+        let target = finite(expected).max(self.least_wait_share);
         (if is_idle { target * self.idle_factor } else { target }).min(self.most_wait_share)
     }
 }
@@ -115,12 +117,41 @@ impl TrimSettings {
 /// `overfill` deviations, of which one is `deviation` cores.
 #[must_use]
 pub fn expected_share(cores: f64, deviation: f64, overfill: f64) -> f64 {
-    let density = (-0.5 * overfill * overfill).exp() / std::f64::consts::TAU.sqrt();
+    let mean = cores + overfill * deviation;
+    if mean > 0.0 { deviation * excess(overfill) / mean } else { 0.0 }
+}
+
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+/// Share of runnable time that is waiting, as the plan has it, where jobs that sleep for a part `asleep`
+/// of their undisturbed life keep `cores` used to a part `used`.
+///
+/// Sleepers come from as many as run, so their number is about a Poisson's, with a mean of
+/// `used * cores * asleep / (1 - asleep)`; CPUs idle where it exceeds what all threads leave.
+#[must_use]
+pub fn share_that_uses(cores: f64, asleep: f64, used: f64) -> f64 {
+    let running = 1.0 - finite(asleep).clamp(0.0, 0.99);
+    let asleep = used * cores * (1.0 - running) / running;
+    let most_idle = (1.0 - used) * cores;
+    let (mut low, mut high) = (0.0, 3.0);
+    for _ in 0..8 {
+        let middle = 0.5 * (low + high);
+        if asleep.sqrt() * excess(-middle) > most_idle { low = middle } else { high = middle }
+    }
+    let threads = cores + asleep + high * asleep.sqrt();
+    let delay = ((threads * running / cores - 1.0) / running).max(0.0);
+    if delay.is_finite() { delay / (1.0 + delay) } else { 0.0 }
+}
+
+/// By how much a normally distributed value with a deviation of one and this mean exceeds nothing.
+fn excess(mean: f64) -> f64 {
+    let density = (-0.5 * mean * mean).exp() / std::f64::consts::TAU.sqrt();
     // Within 2e-4 of the normal distribution's (Bowling et al., "A logistic approximation to the
     // cumulative normal distribution", 2009).
-    let below = 1.0 / (1.0 + (-0.070_56 * overfill.powi(3) - 1.5976 * overfill).exp());
-    let mean = cores + overfill * deviation;
-    if mean > 0.0 { deviation * (density + overfill * below) / mean } else { 0.0 }
+    let below = 1.0 / (1.0 + (-0.070_56 * mean.powi(3) - 1.5976 * mean).exp());
+    density + mean * below
 }
 
 #[cfg(test)]
@@ -146,6 +177,7 @@ mod tests {
                 wait: fill - run,
                 used: run,
                 expected: 0.15,
+                keeps_used: 0.0,
                 binds: true,
                 drained: true,
             };
@@ -202,7 +234,15 @@ mod tests {
         ) {
             let mut trim = Trim::default();
             for (run, wait, used, both, seconds) in seen {
-                let seen = Waiting { run, wait, used, expected: wait, binds: both, drained: both };
+                let seen = Waiting {
+                    run,
+                    wait,
+                    used,
+                    expected: wait,
+                    keeps_used: run,
+                    binds: both,
+                    drained: both,
+                };
                 trim.update(&TrimSettings::default(), &seen, seconds);
                 prop_assert!((0.49..1.61).contains(&trim.factor()));
             }
