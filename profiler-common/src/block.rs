@@ -2,8 +2,8 @@
 
 use crate::counters::DeviceUse;
 
-/// Binary logarithm of the length of the `REQUESTS` array.
-pub const REQUESTS_BITS: u32 = 13;
+/// The least and the greatest binary logarithm of the length of the `REQUESTS` array.
+pub const REQUESTS_BITS: core::ops::RangeInclusive<u32> = 10..=13;
 /// Binary logarithm of the length of each CPU's part of the `DEVICES` array.
 pub const DEVICES_BITS: u32 = 8;
 

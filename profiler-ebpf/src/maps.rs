@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::cty::c_void;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, RingBuf, Stack};
-use profiler_common::block::{DEVICES_BITS, REQUESTS_BITS};
+use profiler_common::block::DEVICES_BITS;
 use profiler_common::memory::MEMORY_BITS;
 use profiler_common::task::LISTED_PLACES;
 use profiler_common::{
@@ -69,7 +69,7 @@ pub static ENDED: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// Block requests under way that tasks of jobs started, by address. Written and read by the block
 /// programs. Full: the request's latency is missing and shows in `Lost::requests_untimed`.
 #[map]
-pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1 << REQUESTS_BITS, 0);
+pub static REQUESTS: Array<RequestOwner> = Array::with_max_entries(1, 0);
 
 /// What each disk did for jobs, by CPU. Written by the block programs, read by the agent. Full: the
 /// disk is missing from the account of devices; jobs are charged all the same.

@@ -275,6 +275,8 @@ impl std::fmt::Debug for Attribution {
 }
 
 fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result<Ebpf, LoadError> {
+    let disks = Path::new("/sys/block");
+    let requests_bits = probe::requests_bits(disks);
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
@@ -284,6 +286,7 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("DEVICES", cpus << DEVICES_BITS)
         .map_max_entries("ENTRIES", capacity.tasks)
         .map_max_entries("FREE_ENTRIES", capacity.tasks)
+        .map_max_entries("REQUESTS", 1 << requests_bits)
         .map_max_entries("JOBS", capacity.jobs)
         .map_max_entries("LEASES", capacity.jobs)
         .map_max_entries("CONNECTORS", capacity.connectors)
@@ -291,8 +294,9 @@ fn object(btf: &Btf, offsets: &Offsets, capacity: Capacity, cpus: u32) -> Result
         .map_max_entries("ENDED", capacity.ended_bytes);
     let device_mapper = probe::device_mapper_major();
     loader.override_global("DEVICE_MAPPER_MAJOR", &device_mapper, true);
-    let times_requests = u32::from(probe::has_disk_without_statistics(Path::new("/sys/block")));
+    let times_requests = u32::from(probe::has_disk_without_statistics(disks));
     loader.override_global("TIMES_REQUESTS", &times_requests, true);
+    loader.override_global("REQUESTS_BITS", &requests_bits, true);
     for (field, offset) in offsets.iter() {
         loader.override_global(field.global, offset, true);
     }

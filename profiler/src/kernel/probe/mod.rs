@@ -19,7 +19,7 @@ use super::load::{LoadError, program, refused};
 use super::verify::Verdicts;
 use crate::model::Known;
 
-pub(super) use block::{device_mapper_major, has_disk_without_statistics};
+pub(super) use block::{device_mapper_major, has_disk_without_statistics, requests_bits};
 
 /// Where a program attaches. The program has the name of the tracepoint or function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
