@@ -1,125 +1,207 @@
-//! Fixed amounts of work like that of real programs: compiling, files, transfers, and all at once.
+//! Work like that of real programs, which goes on for as long as one looks: compiling, files, transfers,
+//! and all at once. Every CPU has the same, so that what each part gets does not hang on where the
+//! scheduler puts whom. What was done is counted outside of it: by the kernel, and by finished compilers.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use crate::binaries;
 use crate::disk::Disk;
 use crate::sys;
 
-/// Functions in each source that is compiled.
-const FUNCTIONS: usize = 20;
-/// What the files' part reads and writes, by each of two jobs.
+/// Functions in a source: some 100 ms for a compiler.
+const FUNCTIONS: usize = 12;
+/// What files are read and written in.
 const FILE_MIB: usize = 24;
-/// What is sent to ourselves.
-const TRANSFER_KIB: usize = 400 << 10;
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
-    /// As many compilers as CPUs.
+pub enum Part {
+    /// A compiler after the other: short processes.
     Compile,
-    /// Reading and writing past the cache, by two jobs.
+    /// Single pages past the cache, read and written everywhere in a file.
     Files,
-    /// Loopback connections.
+    /// A connection over loopback.
     Transfers,
-    /// All of them at once.
-    All,
 }
 
-/// All kinds, with their names.
-pub const LOADS: [(&str, Load); 4] = [
-    ("compile, one rustc a CPU", Load::Compile),
-    ("files, random 4 KiB past the cache", Load::Files),
-    ("transfers over loopback", Load::Transfers),
-    ("all at once", Load::All),
+/// All loads, with their names.
+pub const LOADS: [(&str, &[Part]); 4] = [
+    ("compile, a C compiler a CPU", &[Part::Compile]),
+    ("files, random 4 KiB past the cache", &[Part::Files]),
+    ("transfers over loopback", &[Part::Transfers]),
+    ("all at once", &[Part::Compile, Part::Files, Part::Transfers]),
 ];
-
-/// What work took.
-#[derive(Debug, Clone, Copy)]
-pub struct Taken {
-    /// From its begin to its end.
-    pub seconds: f64,
-    /// On CPU, all its processes together.
-    pub cpu_seconds: f64,
-}
 
 /// What the work needs.
 #[derive(Debug)]
 pub struct Work {
     /// The folder that all of it happens in.
     pub disk: Disk,
-    sources: Vec<PathBuf>,
-    /// Whether `fio` is installed; our own workload does the files otherwise.
-    pub has_fio: bool,
+}
+
+/// Work that goes on until this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    parts: Vec<RunningPart>,
+}
+
+#[derive(Debug)]
+struct RunningPart {
+    part: Part,
+    /// One for each CPU.
+    children: Vec<Child>,
+    /// Of compilers: where each one that finished leaves a byte.
+    finished: Vec<File>,
 }
 
 impl Work {
-    /// Writes the sources and the file.
+    /// Writes what is compiled, read and written.
     ///
     /// # Errors
     /// Where there is no disk.
     pub fn new() -> Result<Self, String> {
         let disk = Disk::find()?;
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let sources = (0..cpus).map(|cpu| disk.path(&format!("source{cpu}.rs"))).collect();
-        for source in &sources {
-            fs::write(source, generated()).map_err(|error| error.to_string())?;
-        }
+        fs::write(disk.path("source.c"), source()).map_err(|error| error.to_string())?;
         disk.cold_file("file", FILE_MIB);
-        let has_fio = quiet("fio").arg("--version").status().is_ok_and(|status| status.success());
-        Ok(Self { disk, sources, has_fio })
+        Ok(Self { disk })
     }
 
-    /// Does one kind of work, and says what it took.
+    /// What has to be installed for it and is not.
     #[must_use]
-    pub fn done(&self, load: Load) -> Taken {
-        let (began, cpu_before_ns) = (Instant::now(), sys::children_cpu_ns());
-        let mut children = Vec::new();
-        if matches!(load, Load::Compile | Load::All) {
-            children.extend(self.sources.iter().map(|source| spawn(compiler(source))));
-        }
-        if matches!(load, Load::Files | Load::All) {
-            children.extend(self.file_commands().into_iter().map(spawn));
-        }
-        if matches!(load, Load::Transfers | Load::All) {
-            let kib = TRANSFER_KIB.to_string();
-            let mut command = quiet(binaries::workload());
-            command.args(["sockets", "--what", "tcp", "--kib", &kib]);
-            children.push(spawn(command));
-        }
-        for mut child in children {
-            let status = child.wait().expect("a program's end");
-            assert!(status.success(), "a part of the load failed: {status}");
-        }
-        let cpu_ns = sys::children_cpu_ns() - cpu_before_ns;
-        Taken { seconds: began.elapsed().as_secs_f64(), cpu_seconds: cpu_ns as f64 / 1e9 }
+    pub fn missing() -> Option<&'static str> {
+        let is_there = |program: &&str| quiet(program).arg("--version").status().is_ok();
+        ["cc", "fio"].into_iter().find(|program| !is_there(program))
     }
 
-    fn file_commands(&self) -> Vec<Command> {
-        let file = self.disk.path("file").display().to_string();
-        let mib = FILE_MIB.to_string();
-        if !self.has_fio {
-            let mut command = quiet(binaries::workload());
-            command.args(["files", "--how", "neighbours", "--file", &file, "--mib", &mib]);
-            return vec![command];
+    /// Begins the given parts on every CPU.
+    #[must_use]
+    pub fn begin(&self, parts: &[Part]) -> Running {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts = parts.iter().map(|part| {
+            let mut running =
+                RunningPart { part: *part, children: Vec::new(), finished: Vec::new() };
+            for cpu in 0..cpus {
+                let mut command = self.command(*part, cpu, &mut running.finished);
+                // SAFETY: only its own CPU is asked for between fork and exec.
+                unsafe {
+                    command.pre_exec(move || {
+                        sys::pin(cpu);
+                        Ok(())
+                    })
+                };
+                command.process_group(0);
+                let child = command.spawn();
+                running.children.push(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
+            }
+            running
+        });
+        Running { parts: parts.collect() }
+    }
+
+    fn command(&self, part: Part, cpu: usize, finished: &mut Vec<File>) -> Command {
+        match part {
+            Part::Compile => {
+                let path = self.disk.path(&format!("finished{cpu}"));
+                let file = File::create(&path).expect("a file");
+                let mut command = quiet("sh");
+                let script = "while cc -O2 -c -o \"$1\" \"$0\"; do printf x; done";
+                command.args(["-c", script]).arg(self.disk.path("source.c"));
+                command.arg(self.disk.path(&format!("object{cpu}.o")));
+                command.stdout(file.try_clone().expect("its descriptor"));
+                finished.push(file);
+                command
+            }
+            Part::Files => {
+                let mut command = quiet("fio");
+                command.args(["--name=mixed", "--rw=randrw", "--bs=4k", "--direct=1", "--thread"]);
+                command.args(["--ioengine=psync", "--allow_file_create=0", "--time_based"]);
+                command.args(["--runtime=1d", &format!("--size={FILE_MIB}m")]);
+                command.arg(format!("--filename={}", self.disk.path("file").display()));
+                command
+            }
+            Part::Transfers => {
+                let mut command = quiet(binaries::workload());
+                command.args([
+                    "sockets",
+                    "--what",
+                    "tcp",
+                    "--kib",
+                    &(usize::MAX >> 10).to_string(),
+                ]);
+                command
+            }
         }
-        let mut command = quiet("fio");
-        command.args(["--name=mixed", "--rw=randrw", "--bs=4k", "--direct=1", "--numjobs=2"]);
-        command.args(["--ioengine=psync", "--allow_file_create=0", "--randrepeat=1"]);
-        command.arg(format!("--filename={file}")).arg(format!("--size={mib}m"));
-        command.arg(format!("--io_size={mib}m"));
-        vec![command]
     }
 }
 
-fn compiler(source: &Path) -> Command {
-    let mut command = quiet("rustc");
-    command.args(["--edition=2021", "--crate-type=lib", "--emit=obj", "-Copt-level=2", "-o"]);
-    command.arg(source.with_extension("o")).arg(source);
-    command
+impl Running {
+    /// How much each part has done: files compiled, pages read and written, bytes over loopback.
+    #[must_use]
+    pub fn done(&self) -> Vec<f64> {
+        self.parts.iter().map(RunningPart::done).collect()
+    }
+
+    /// What each part has had of the CPUs, in seconds.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> Vec<f64> {
+        let of =
+            |part: &RunningPart| part.children.iter().map(|child| cpu_seconds(child.id())).sum();
+        self.parts.iter().map(of).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in self.parts.iter_mut().flat_map(|part| &mut part.children) {
+            let _ = sys::kill(-child.id().cast_signed(), libc::SIGKILL);
+            let _ = child.wait();
+        }
+    }
+}
+
+impl RunningPart {
+    fn done(&self) -> f64 {
+        match self.part {
+            Part::Compile => {
+                let length = |file: &File| file.metadata().expect("its length").len() as f64;
+                self.finished.iter().map(length).sum()
+            }
+            Part::Files => self.children.iter().map(|child| reads_and_writes(child.id())).sum(),
+            Part::Transfers => loopback_bytes(),
+        }
+    }
+}
+
+/// How often a process read or wrote.
+fn reads_and_writes(pid: u32) -> f64 {
+    let io = read(Path::new(&format!("/proc/{pid}/io")));
+    let calls = io.lines().filter_map(|line| {
+        line.strip_prefix("syscr: ").or_else(|| line.strip_prefix("syscw: "))?.parse::<f64>().ok()
+    });
+    calls.sum()
+}
+
+/// What the loopback device has received.
+fn loopback_bytes() -> f64 {
+    let path = PathBuf::from("/sys/class/net/lo/statistics/rx_bytes");
+    read(&path).trim().parse().expect("a number")
+}
+
+/// What a process had of the CPUs, and its children that it waited for.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = read(Path::new(&format!("/proc/{pid}/stat")));
+    // The name, in brackets, may contain anything.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let fields = after_name.split_ascii_whitespace();
+    let ticks: f64 = fields.skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -128,22 +210,21 @@ fn quiet(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-fn spawn(mut command: Command) -> Child {
-    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
 /// Something for a compiler to do.
-fn generated() -> String {
+fn source() -> String {
     let function = |number: usize| {
         format!(
-            "pub fn f{number}(of: &[u64]) -> Vec<String> {{\n    \
-                 let mut sums = std::collections::BTreeMap::new();\n    \
-                 for (index, value) in of.iter().enumerate() {{\n        \
-                     *sums.entry(value % {}).or_insert(0_u64) += index as u64 ^ {number};\n    \
-                 }}\n    \
-                 sums.into_iter().map(|(key, sum)| format!(\"{{key}}: {{sum}}\")).collect()\n\
+            "unsigned long f{number}(const unsigned long *of, unsigned long n, unsigned long *sums) {{\n  \
+               for (unsigned long i = 0; i < n; i++) {{\n    \
+                 unsigned long key = of[i] % {};\n    \
+                 if (key > {number}) sums[key] += i ^ {number}; else sums[key] -= i * {};\n  \
+               }}\n  \
+               unsigned long sum = 0;\n  \
+               for (unsigned long i = 0; i < n; i++) sum = sum * 31 + sums[i];\n  \
+               return sum;\n\
              }}\n",
-            number + 2
+            number + 2,
+            number + 3
         )
     };
     (0..FUNCTIONS).map(function).collect()

@@ -7,6 +7,7 @@ pub mod events;
 pub mod load;
 pub mod peer;
 pub mod ping_pong;
+pub mod switchable;
 
 /// The middle value. Of an even number, the lower one of the two.
 #[must_use]

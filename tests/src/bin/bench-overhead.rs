@@ -6,22 +6,24 @@
 //! does nothing, so the difference is what ours take where nobody keeps statistics. Each round is
 //! short. The median of all says what events cost while neighbours on the hardware take its caches
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
-//! Work is done three times a round, in turning order: with nothing attached, with ours, and with nothing
-//! again. What ours add is no finer than what the two runs of nothing differ by, so the share of all CPU
-//! time that our programs took stands beside it, less what the statistics take in it.
+//! Work goes on for as long as it is looked at, and windows of a quarter of a second take turns: with
+//! nothing attached, with ours, and with nothing again. Machines change their pace within seconds, so that
+//! fewer and longer looks would tell less. What the two windows of nothing differ by, chance makes. The share
+//! of all CPU time that our programs took stands beside it, less what the statistics take in it.
 //!
-//! `bench-overhead [ROUNDS]`; 0 leaves the work out.
+//! `bench-overhead [CYCLES]`; a cycle is three windows of all work at once, 0 leaves the work out.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aya::sys::{Stats, enable_stats};
 use profiler::kernel::{Attribution, Capacity, Tasks};
 use profiler_common::{JobRef, TagMode};
 use profiler_tests::bench::cost::{Cost, attach_empty, there};
 use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
-use profiler_tests::bench::load::{LOADS, Load, Taken, Work};
+use profiler_tests::bench::load::{LOADS, Running, Work};
 use profiler_tests::bench::peer::Peer;
+use profiler_tests::bench::switchable::Switchable;
 use profiler_tests::bench::{argument, around_median, median, quantile};
 use profiler_tests::sys;
 
@@ -30,8 +32,17 @@ const ROUNDS: u32 = 50;
 const REQUESTS: u32 = 3_200;
 const SOCKET_CALLS: u32 = 10_000;
 const FAULTS: u32 = 20_000;
-/// Between loading programs, or taking them away, and work.
-const REST: Duration = Duration::from_millis(100);
+/// How long is looked at work at a time.
+const WINDOW: Duration = Duration::from_millis(250);
+/// Between attaching programs, or detaching them, and a window: processes that were born before are gone.
+const REST: Duration = Duration::from_millis(60);
+/// From the begin of work until all of it is under way.
+const BEGIN: Duration = Duration::from_millis(1_000);
+/// How long the kernel's statistics are kept of it.
+const STATISTICS: Duration = Duration::from_millis(1_000);
+/// Cycles with the same programs and processes. What ends while nothing is attached keeps its place in
+/// our maps, of which there are only so many.
+const CYCLES_A_ROUND: usize = 25;
 
 /// A tool of the field: its name, how it is started, the program by which we know that it is there.
 type Tool = (&'static str, &'static [&'static str], &'static str);
@@ -104,11 +115,17 @@ const BPFTRACE_SOCKETS: &str = "tracepoint:sock:sock_send_length { @sent[tid] = 
 const BPFTRACE_PAGES: &str = "tracepoint:kmem:rss_stat { @[pid, args->member] = max(args->size); }";
 
 fn main() {
-    let rounds = argument(1, 30, "overhead [ROUNDS]");
+    let cycles = argument(1, 300, "overhead [CYCLES]");
     let work = match Work::new() {
         Ok(work) => work,
         Err(why) => return eprintln!("cannot measure: {why}"),
     };
+    if Switchable::is_attached() {
+        eprintln!(
+            "warning: an agent's programs are attached and count as part of nothing; stop it, or call \
+             `profiler unpin`"
+        );
+    }
     println!("{:<40}{:>12}{:>12}{:>8}", "BPF time for", "calmest", "median", "runs");
     let mut empty_runs_ns = Vec::new();
     for event in &EVENTS {
@@ -119,8 +136,8 @@ fn main() {
         }
     }
     sys::unpin();
-    if rounds > 0 {
-        report_work(&work, rounds, median(empty_runs_ns));
+    if cycles > 0 {
+        report_work(&work, cycles, median(empty_runs_ns));
     }
 }
 
@@ -214,78 +231,114 @@ fn cost(count: u32, make: &mut impl FnMut(), so_far: impl Fn() -> Cost) -> PerEv
     }
 }
 
-fn report_work(work: &Work, rounds: usize, empty_run_ns: f64) {
-    if !work.has_fio {
-        println!("fio is not installed: our own workload reads the files");
+fn report_work(work: &Work, cycles: usize, empty_run_ns: f64) {
+    if let Some(program) = Work::missing() {
+        return println!("work is left out: {program} is not installed");
     }
-    println!("{:<36}{:>8}{:>24}{:>24}{:>16}", "work", "takes", "longer", "more CPU", "our share");
-    for (name, load) in LOADS {
-        // The first run fills caches.
-        let _ = work.done(load);
-        let rounds: Vec<Round> = (0..rounds).map(|number| round(work, load, number)).collect();
-        let alone = median(rounds.iter().map(|round| round.nothing.seconds).collect());
-        let bar = if load == Load::All { "  (< 1 %)" } else { "" };
-        let share = share_of_cpu(work, load, empty_run_ns);
-        println!(
-            "{name:<36}{alone:>6.2} s{}{share:>14.2} %{bar}",
-            more(&rounds, |round| round.ours)
-        );
-        println!("{:<44}{}", "  nothing attached, once more", more(&rounds, |round| round.again));
+    println!("{:<36}{:>8}{:>22}{:>28}{:>12}", "work", "cycles", "lost", "by chance", "our share");
+    for (name, parts) in LOADS {
+        let is_all = parts.len() > 1;
+        // The bar is for all at once.
+        let rounds = (if is_all { cycles } else { cycles / 4 }).div_ceil(CYCLES_A_ROUND);
+        let (mut lost, mut chance, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let round = Round::play(|| work.begin(parts), empty_run_ns);
+            shares.push(round.share);
+            for [nothing, ours, again] in round.throughput() {
+                lost.push((1.0 - ours / f64::midpoint(nothing, again)) * 100.0);
+                chance.push((1.0 - again / nothing) * 100.0);
+            }
+        }
+        let bar = if is_all { "  (< 1 %)" } else { "" };
+        let (count, lost, chance) = (lost.len(), around(lost), around(chance));
+        println!("{name:<36}{count:>8}{lost}{bar:9}{chance}{:>10.2} %", median(shares));
     }
 }
 
-/// How much more time and CPU time than with nothing attached, in percent of the median round, and
-/// between what that surely lies.
-fn more(rounds: &[Round], run: fn(&Round) -> Taken) -> String {
-    let column = |of: fn(Taken) -> f64| {
-        let each = rounds.iter().map(|round| (of(run(round)) / of(round.nothing) - 1.0) * 100.0);
-        let each: Vec<f64> = each.collect();
-        let (low, high) = around_median(each.clone());
-        format!("{:>8.1} % {:>14}", median(each), format!("({low:.1} to {high:.1})"))
-    };
-    column(|taken| taken.seconds) + &column(|taken| taken.cpu_seconds)
+/// The median in percent, and between what it surely lies.
+fn around(values: Vec<f64>) -> String {
+    let (low, high) = around_median(values.clone());
+    format!("{:>8.2} % {:>16}", median(values), format!("({low:.2} to {high:.2})"))
 }
 
-/// What our programs took of all CPU time while the work was done, in percent: the kernel's figure, less
+/// What was done a second in each window, part by part, cycle by cycle.
+type Windows = Vec<[Vec<f64>; 3]>;
+
+/// Windows of the same work, under programs that were loaded once.
+struct Round {
+    windows: Windows,
+    /// What each part had of the CPUs.
+    cpu_seconds: Vec<f64>,
+    /// What our programs took of them, in percent.
+    share: f64,
+}
+
+impl Round {
+    fn play(begin: impl FnOnce() -> Running, empty_run_ns: f64) -> Self {
+        let mut begun = None;
+        let mut ours = Switchable::load(|attribution| {
+            let job = attribution.begin_job(0).expect("a job");
+            let tid = sys::gettid().cast_unsigned();
+            attribution.tag(Tasks::Thread(tid), job, TagMode::Parent).expect("a tag");
+            let running = begin();
+            thread::sleep(BEGIN);
+            let share = share_of_cpu(attribution, &running, empty_run_ns);
+            begun = Some((running, share));
+        });
+        let (running, share) = begun.expect("it was called");
+        let mut windows = Windows::new();
+        for cycle in 0..CYCLES_A_ROUND {
+            // Each is as often the first, the second and the third.
+            let mut order = [0, 1, 2];
+            order.rotate_left(cycle % 3);
+            let mut window = [const { Vec::new() }; 3];
+            for which in order {
+                let attached = Some(ours.attach()).filter(|_| which == 1);
+                thread::sleep(REST);
+                window[which] = in_a_second(&running);
+                drop(attached);
+            }
+            windows.push(window);
+        }
+        Self { windows, cpu_seconds: running.cpu_seconds(), share }
+    }
+
+    /// What was done in each window as a part of what nothing attached does: what the parts did, by what
+    /// each of them takes of the CPUs.
+    fn throughput(&self) -> impl Iterator<Item = [f64; 3]> {
+        let mean = |part: usize| -> f64 {
+            let nothing = self.windows.iter().flat_map(|[nothing, _, again]| [nothing, again]);
+            nothing.map(|window| window[part]).sum::<f64>() / (2 * self.windows.len()) as f64
+        };
+        let all_seconds: f64 = self.cpu_seconds.iter().sum();
+        let parts = self.cpu_seconds.iter().enumerate();
+        let worth: Vec<f64> =
+            parts.map(|(part, seconds)| seconds / all_seconds / mean(part)).collect();
+        let sum = move |window: &Vec<f64>| -> f64 {
+            window.iter().zip(&worth).map(|(done, worth)| done * worth).sum()
+        };
+        self.windows.iter().map(move |windows| windows.each_ref().map(&sum))
+    }
+}
+
+/// What each part does a second, in one window.
+fn in_a_second(running: &Running) -> Vec<f64> {
+    let (began, before) = (Instant::now(), running.done());
+    thread::sleep(WINDOW);
+    let (after, seconds) = (running.done(), began.elapsed().as_secs_f64());
+    after.iter().zip(before).map(|(after, before)| (after - before) / seconds).collect()
+}
+
+/// What our programs take of all CPU time while the work is done, in percent: the kernel's figure, less
 /// what an empty program would have had for each of the runs.
-fn share_of_cpu(work: &Work, load: Load, empty_run_ns: f64) -> f64 {
-    let (attribution, job) = attributed(TagMode::Parent);
+fn share_of_cpu(attribution: &Attribution, running: &Running, empty_run_ns: f64) -> f64 {
     let _stats = enable_stats(Stats::RunTime).expect("the kernel's statistics");
     let programs: Vec<&str> =
         attribution.verified().expect("they are loaded").into_keys().collect();
-    let before = ours(&attribution, &programs);
-    // The time that it takes is not what is asked for here.
-    let _ = work.done(load);
-    let after = ours(&attribution, &programs);
+    let so_far = || (ours(attribution, &programs), running.cpu_seconds().iter().sum::<f64>());
+    let (before, before_seconds) = so_far();
+    thread::sleep(STATISTICS);
+    let (after, after_seconds) = so_far();
     let (ns, runs) = (after.ns - before.ns, after.runs - before.runs);
-    let (figures, _) = attribution.job(job).expect("its slot");
-    100.0 * (ns - runs * empty_run_ns) / figures.ended.counters.cpu_ns as f64
-}
-
-/// The same work three times. What the two runs with nothing attached differ by, chance makes.
-struct Round {
-    nothing: Taken,
-    ours: Taken,
-    again: Taken,
-}
-
-fn round(work: &Work, load: Load, number: usize) -> Round {
-    // Programs are loaded before each: that takes both CPUs, and what comes after it finds them in
-    // another state than after a rest.
-    let run = |stay: bool| {
-        let attribution = Some(attributed(TagMode::Parent)).filter(|_| stay);
-        thread::sleep(REST);
-        let taken = work.done(load);
-        drop(attribution);
-        taken
-    };
-    // Each is as often the first, the second and the third.
-    let mut order = [0, 1, 2];
-    order.rotate_left(number % 3);
-    let mut taken = [None; 3];
-    for which in order {
-        taken[which] = Some(run(which == 1));
-    }
-    let [nothing, ours, again] = taken.map(|taken| taken.expect("each was run"));
-    Round { nothing, ours, again }
+    (ns - runs * empty_run_ns) / (after_seconds - before_seconds) / 1e7
 }
