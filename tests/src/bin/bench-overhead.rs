@@ -1,5 +1,5 @@
 //! What measuring costs: BPF time for each block request, socket call and page fault, beside an empty
-//! program and the tools of the field that look at the same; and how much longer work takes under it.
+//! program and the tools of the field that look at the same; and how much less of work is done under it.
 //!
 //! Time for each event comes from the kernel's own statistics, which are part of it: they add some
 //! tens of nanoseconds to each run of a program, in the empty program's figure as in ours. That one
@@ -8,10 +8,11 @@
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
 //! Work goes on for as long as it is looked at, and windows of a quarter of a second take turns: with
 //! nothing attached, with ours, and with nothing again. Machines change their pace within seconds, so that
-//! fewer and longer looks would tell less. What the two windows of nothing differ by, chance makes. The share
-//! of all CPU time that our programs took stands beside it, less what the statistics take in it.
+//! fewer and longer looks would tell less. Twenty-one turns are a round, with programs that were loaded and work
+//! that was begun for it. What the two windows of nothing differ by, chance makes. The share of all CPU time
+//! that our programs took stands beside it, less what the statistics take in it.
 //!
-//! `bench-overhead [CYCLES]`; a cycle is three windows of all work at once, 0 leaves the work out.
+//! `bench-overhead [ROUNDS]` of all work at once, and a quarter as many of each part; 0 leaves work out.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,9 +41,9 @@ const REST: Duration = Duration::from_millis(60);
 const BEGIN: Duration = Duration::from_millis(1_000);
 /// How long the kernel's statistics are kept of it.
 const STATISTICS: Duration = Duration::from_millis(1_000);
-/// Cycles with the same programs and processes. What ends while nothing is attached keeps its place in
+/// Turns with the same programs and processes. What ends while nothing is attached keeps its place in
 /// our maps, of which there are only so many.
-const CYCLES_A_ROUND: usize = 25;
+const TURNS: usize = 21;
 
 /// A tool of the field: its name, how it is started, the program by which we know that it is there.
 type Tool = (&'static str, &'static [&'static str], &'static str);
@@ -115,7 +116,7 @@ const BPFTRACE_SOCKETS: &str = "tracepoint:sock:sock_send_length { @sent[tid] = 
 const BPFTRACE_PAGES: &str = "tracepoint:kmem:rss_stat { @[pid, args->member] = max(args->size); }";
 
 fn main() {
-    let cycles = argument(1, 300, "overhead [CYCLES]");
+    let rounds = argument(1, 16, "overhead [ROUNDS]");
     let work = match Work::new() {
         Ok(work) => work,
         Err(why) => return eprintln!("cannot measure: {why}"),
@@ -136,8 +137,8 @@ fn main() {
         }
     }
     sys::unpin();
-    if cycles > 0 {
-        report_work(&work, cycles, median(empty_runs_ns));
+    if rounds > 0 {
+        report_work(&work, rounds, median(empty_runs_ns));
     }
 }
 
@@ -231,23 +232,22 @@ fn cost(count: u32, make: &mut impl FnMut(), so_far: impl Fn() -> Cost) -> PerEv
     }
 }
 
-fn report_work(work: &Work, cycles: usize, empty_run_ns: f64) {
+fn report_work(work: &Work, rounds: usize, empty_run_ns: f64) {
     if let Some(program) = Work::missing() {
         return println!("work is left out: {program} is not installed");
     }
-    println!("{:<36}{:>8}{:>22}{:>28}{:>12}", "work", "cycles", "lost", "by chance", "our share");
+    println!("{:<36}{:>8}{:>22}{:>28}{:>12}", "work", "rounds", "lost", "by chance", "our share");
     for (name, parts) in LOADS {
         let is_all = parts.len() > 1;
         // The bar is for all at once.
-        let rounds = (if is_all { cycles } else { cycles / 4 }).div_ceil(CYCLES_A_ROUND);
+        let rounds = if is_all { rounds } else { rounds.div_ceil(4) };
         let (mut lost, mut chance, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let round = Round::play(|| work.begin(parts), empty_run_ns);
             shares.push(round.share);
-            for [nothing, ours, again] in round.throughput() {
-                lost.push((1.0 - ours / f64::midpoint(nothing, again)) * 100.0);
-                chance.push((1.0 - again / nothing) * 100.0);
-            }
+            let [nothing, ours, again] = round.throughput();
+            lost.push((1.0 - ours / f64::midpoint(nothing, again)) * 100.0);
+            chance.push((1.0 - again / nothing) * 100.0);
         }
         let bar = if is_all { "  (< 1 %)" } else { "" };
         let (count, lost, chance) = (lost.len(), around(lost), around(chance));
@@ -261,7 +261,7 @@ fn around(values: Vec<f64>) -> String {
     format!("{:>8.2} % {:>16}", median(values), format!("({low:.2} to {high:.2})"))
 }
 
-/// What was done a second in each window, part by part, cycle by cycle.
+/// What was done a second in each window, part by part, turn by turn.
 type Windows = Vec<[Vec<f64>; 3]>;
 
 /// Windows of the same work, under programs that were loaded once.
@@ -287,10 +287,10 @@ impl Round {
         });
         let (running, share) = begun.expect("it was called");
         let mut windows = Windows::new();
-        for cycle in 0..CYCLES_A_ROUND {
+        for turn in 0..TURNS {
             // Each is as often the first, the second and the third.
             let mut order = [0, 1, 2];
-            order.rotate_left(cycle % 3);
+            order.rotate_left(turn % 3);
             let mut window = [const { Vec::new() }; 3];
             for which in order {
                 let attached = Some(ours.attach()).filter(|_| which == 1);
@@ -303,21 +303,17 @@ impl Round {
         Self { windows, cpu_seconds: running.cpu_seconds(), share }
     }
 
-    /// What was done in each window as a part of what nothing attached does: what the parts did, by what
-    /// each of them takes of the CPUs.
-    fn throughput(&self) -> impl Iterator<Item = [f64; 3]> {
-        let mean = |part: usize| -> f64 {
-            let nothing = self.windows.iter().flat_map(|[nothing, _, again]| [nothing, again]);
-            nothing.map(|window| window[part]).sum::<f64>() / (2 * self.windows.len()) as f64
+    /// What was done with nothing attached, with ours and with nothing again, in all windows of each: the sum
+    /// of what the parts did, each by what it takes of the CPUs.
+    fn throughput(&self) -> [f64; 3] {
+        let done = |which: usize, part: usize| -> f64 {
+            self.windows.iter().map(|windows| windows[which][part]).sum()
         };
-        let all_seconds: f64 = self.cpu_seconds.iter().sum();
-        let parts = self.cpu_seconds.iter().enumerate();
-        let worth: Vec<f64> =
-            parts.map(|(part, seconds)| seconds / all_seconds / mean(part)).collect();
-        let sum = move |window: &Vec<f64>| -> f64 {
-            window.iter().zip(&worth).map(|(done, worth)| done * worth).sum()
+        let all = |which| -> f64 {
+            let parts = self.cpu_seconds.iter().enumerate();
+            parts.map(|(part, seconds)| seconds * done(which, part) / done(0, part)).sum()
         };
-        self.windows.iter().map(move |windows| windows.each_ref().map(&sum))
+        [0, 1, 2].map(all)
     }
 }
 
