@@ -118,6 +118,23 @@ fn ten_thousand_connections_of_one_user_take_nothing_from_others() {
 }
 
 #[test]
+fn ten_thousand_connections_are_open_at_once_and_each_is_served() {
+    require_bpf!();
+    let count = scale(10_000, 500);
+    let agent = Agent::start(&["--set", "limits.connections_per_user=16384"]);
+    sys::raise_open_files();
+    let hand = Hand::hire();
+    let mut workers: Vec<_> = (0..count).map(|_| agent.worker()).collect();
+    wait_until("all are open", || {
+        let open = agent.ask("Status", json!({}))["connections"].as_u64();
+        open.is_some_and(|open| open > count.into())
+    });
+    for worker in &mut workers {
+        assert_served(worker, &hand);
+    }
+}
+
+#[test]
 fn what_is_no_call_costs_its_sender_the_connection_and_nobody_else() {
     require_bpf!();
     let agent = Agent::start(&["--set", "limits.message_timeout=200ms"]);

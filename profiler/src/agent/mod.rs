@@ -36,7 +36,7 @@ use profiler_client::protocol::WorkerError;
 use crate::ipc::{Answer, Call, Peer, Reply, Role, Service};
 use crate::model::Owner;
 use state::State;
-use tasks::Caller;
+use tasks::{Caller, Processes};
 
 pub use run::{AgentError, Counting, Listening, run};
 pub use waits::Wait;
@@ -47,6 +47,7 @@ pub struct Shared {
     state: RefCell<State>,
     about: run::About,
     next_owner: Cell<u64>,
+    processes: RefCell<Processes>,
 }
 
 /// The agent as the sockets see it.
@@ -69,7 +70,9 @@ impl Service for Agent {
         self.0.next_owner.set(owner.0 + 1);
         self.0.about.connections.set(self.0.about.connections.get() + 1);
         self.0.state.borrow_mut().lines.insert(owner, peer.line);
-        Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, peer.pidfd) })
+        let mut processes = self.0.processes.borrow_mut();
+        let process = peer.pidfd.map(|process| processes.shared(peer.pid, process));
+        Ok(Session { owner, caller: Caller::new(peer.uid, peer.pid, process) })
     }
 
     fn call(&self, session: &mut Session, call: Call<'_>, reply: Reply<'_>) -> Answer<Wait> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -91,17 +92,32 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(system("cannot start"))?;
-    raise_open_files();
+    raise_open_files(config.limits.connections);
     let pins = Pins::below(&config.general.pins_directory);
     LocalSet::new().block_on(&runtime, serve(layers, config, &pins, ready))
 }
 
-/// As many descriptors as we may have: each connection takes one, or two with its process.
-fn raise_open_files() {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+/// As many descriptors as the connections may need, each one and one for its process. Only
+/// the superuser may have more than was set for us.
+fn raise_open_files(connections: u32) {
+    const OTHERS: u64 = 1_024;
+    let needed = 2 * u64::from(connections) + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    let more = Rlimit { current: Some(needed), maximum: Some(needed) };
+    let is_enough = limit.maximum.is_none_or(|most| most >= needed);
+    if (is_enough || setrlimit(Resource::Nofile, more).is_err())
+        && let Err(error) = setrlimit(Resource::Nofile, all)
+    {
         tracing::warn!(%error, limit = limit.current, "few files may be open at once");
+    }
+    let most = getrlimit(Resource::Nofile).current;
+    if most.is_some_and(|most| most < needed) {
+        tracing::info!(
+            limit = most,
+            needed,
+            "fewer connections fit than limits.connections allows"
+        );
     }
 }
 
@@ -134,6 +150,7 @@ async fn serve(
             connections: Cell::new(0),
         },
         next_owner: Cell::new(recovery::NOBODY.0 + 1),
+        processes: RefCell::default(),
     });
     let server = Server::new(Agent(Rc::clone(&shared)), limits);
     spawn_local(Rc::clone(&server).accept(worker, Role::Worker));

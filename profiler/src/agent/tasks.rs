@@ -3,11 +3,44 @@
 //!
 //! Nothing here is asked again for a thread that is known already.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::{Rc, Weak};
 
 use rustix::event::{PollFd, PollFlags, poll};
+
+/// Processes that are connected, by number: however often one connects, it takes one descriptor.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    known: HashMap<u32, Weak<OwnedFd>>,
+    /// How many there may be before those that are gone are looked for.
+    look_at: usize,
+}
+
+impl Processes {
+    /// The process of this number that a connection came with, or the same one as it is known already.
+    pub(super) fn shared(&mut self, pid: u32, process: OwnedFd) -> Rc<OwnedFd> {
+        // Two that live at the same time and have the same number are one.
+        let known = self.known.get(&pid).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| is_alive(&process) && is_alive(known)) {
+            return known;
+        }
+        if self.known.len() >= self.look_at {
+            self.known.retain(|_, process| process.strong_count() > 0);
+            self.look_at = 2 * self.known.len() + 64;
+        }
+        let process = Rc::new(process);
+        self.known.insert(pid, Rc::downgrade(&process));
+        process
+    }
+}
+
+fn is_alive(process: &OwnedFd) -> bool {
+    let mut ended = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+    poll(&mut ended, Some(&rustix::event::Timespec::default())) == Ok(0)
+}
 
 /// A process that connected.
 #[derive(Debug)]
@@ -19,13 +52,13 @@ pub(super) struct Caller {
     /// When that process started: with `pid` it names the process for ever.
     pub(super) start_ticks: u64,
     /// The process itself, where the kernel gives that.
-    process: Option<OwnedFd>,
+    process: Option<Rc<OwnedFd>>,
     /// Whether it numbers threads as we do.
     shares_our_numbers: bool,
 }
 
 impl Caller {
-    pub(super) fn new(uid: u32, pid: u32, process: Option<OwnedFd>) -> Self {
+    pub(super) fn new(uid: u32, pid: u32, process: Option<Rc<OwnedFd>>) -> Self {
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let own = namespace("self");
         Self {
@@ -45,10 +78,7 @@ impl Caller {
     /// Whether the process that connected still lives: its number may have gone to another one.
     pub(super) fn is_alive(&self) -> bool {
         match &self.process {
-            Some(process) => {
-                let mut ended = [PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
-                poll(&mut ended, Some(&rustix::event::Timespec::default())) == Ok(0)
-            }
+            Some(process) => is_alive(process),
             None => start_ticks(self.pid) == Some(self.start_ticks),
         }
     }
@@ -157,5 +187,25 @@ mod tests {
         let caller = Caller { start_ticks: 1, ..ourselves() };
         assert!(!caller.is_alive());
         assert_eq!(caller.thread(None), None);
+    }
+
+    #[test]
+    fn a_process_is_one_descriptor_while_it_lives_and_never_another_processes() {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let number = child.id();
+        let pid = Pid::from_raw(number.cast_signed()).unwrap();
+        let open = || pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let mut processes = Processes::default();
+        let first = processes.shared(number, open());
+        assert!(Rc::ptr_eq(&first, &processes.shared(number, open())));
+        let late = open();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ended = processes.shared(number, late);
+        assert!(!Rc::ptr_eq(&first, &ended), "its number may be somebody else's by now");
+        let ourselves = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+        assert!(!Rc::ptr_eq(&ended, &processes.shared(number, ourselves)), "as now");
     }
 }
