@@ -16,6 +16,9 @@ const FUNCTIONS: usize = 12;
 /// What files are read and written in.
 const FILE_MIB: usize = 24;
 
+/// What is sent and received with a call, as `iperf3` does it.
+const TRANSFER_BYTES: &str = "131072";
+
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -124,13 +127,8 @@ impl Work {
             }
             Part::Transfers => {
                 let mut command = quiet(binaries::workload());
-                command.args([
-                    "sockets",
-                    "--what",
-                    "tcp",
-                    "--kib",
-                    &(usize::MAX >> 10).to_string(),
-                ]);
+                command.args(["sockets", "--what", "tcp", "--piece", TRANSFER_BYTES]);
+                command.args(["--kib", &(usize::MAX >> 10).to_string()]);
                 command
             }
         }

@@ -28,7 +28,7 @@
 //! | `storage` | `mib` (4), `folder` | writes a file, waits for the disk, reads it back |
 //! | `files` | `how`, `file`, `mib` (4), `to`, `ring` | one way to a disk and back |
 //! | `queue` | `files`, `each` (1) | direct reads at many disks, all under way at once |
-//! | `sockets` | `what`, `family` (4), `calls`, `wait` | talks over sockets, and counts |
+//! | `sockets` | `what`, `family` (4), `calls`, `wait`, `kib` (2048), `piece` | talks over sockets, and counts |
 //! | `hogs` | `count` (2), `cpu` (0), `seconds` (0.5), `real-time` (0), `show` | threads that want the same CPU |
 //! | `memory` | `anonymous-mib`, `shared-mib`, `file-mib` (0), `ms` (5), `children` (0) | holds memory |
 //! | `sleep` | `ms` (300) | one long sleep |

@@ -88,6 +88,14 @@ enum Wait {
     Epoll,
 }
 
+/// How much is sent, and in what pieces.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    kib: usize,
+    /// Bytes of each call; 0 for many lengths.
+    piece: usize,
+}
+
 pub(crate) fn run(args: &Args) {
     let (report, family) = (args.report(), args.get("family", 4));
     let calls = match args.text("calls").unwrap_or("send") {
@@ -107,18 +115,19 @@ pub(crate) fn run(args: &Args) {
         note(&report, "cannot use IPv6");
         return;
     }
+    let length = Length { kib: args.get("kib", 2048), piece: args.get("piece", 0) };
     match args.text("what").expect("--what") {
         "tcp" => {
             let (a, b) = tcp(family);
-            stream(a, b, calls, wait, args.get("kib", 2048)).say(&report, false);
+            stream(a, b, calls, wait, &length).say(&report, false);
         }
         "unix" => {
             let (a, b) = UnixStream::pair().expect("a pair");
-            stream(a.into(), b.into(), calls, wait, args.get("kib", 2048)).say(&report, true);
+            stream(a.into(), b.into(), calls, wait, &length).say(&report, true);
         }
         "unix-named" => {
             let (a, b) = named();
-            stream(a.into(), b.into(), calls, wait, args.get("kib", 2048)).say(&report, true);
+            stream(a.into(), b.into(), calls, wait, &length).say(&report, true);
         }
         "udp" => {
             let (a, b) = udp(family);

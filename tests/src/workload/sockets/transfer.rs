@@ -7,7 +7,7 @@ use std::thread;
 use io_uring::{IoUring, opcode, squeue, types};
 
 use super::call::{receive, send};
-use super::{Calls, Count, Wait};
+use super::{Calls, Count, Length, Wait};
 
 /// Waits until the socket is ready.
 struct Turn {
@@ -54,14 +54,22 @@ impl Turn {
     }
 }
 
-/// One thread sends, another receives, in pieces of many lengths.
-pub(super) fn stream(from: OwnedFd, to: OwnedFd, calls: Calls, wait: Wait, kib: usize) -> Count {
+/// One thread sends, another receives.
+pub(super) fn stream(
+    from: OwnedFd,
+    to: OwnedFd,
+    calls: Calls,
+    wait: Wait,
+    length: &Length,
+) -> Count {
+    let Length { kib, piece: fixed } = *length;
     let length = kib * 1024;
     let sender = thread::spawn(move || {
-        let (data, mut count, mut done) = (vec![1; 100_000], Count::default(), 0);
+        let (data, mut count, mut done) = (vec![1; fixed.max(100_000)], Count::default(), 0);
         let turn = Turn::new(from.as_raw_fd(), wait, libc::POLLOUT);
         while done < length {
-            let piece = (1 + done * 7 % data.len()).min(length - done);
+            let piece = if fixed > 0 { fixed } else { 1 + done * 7 % data.len() };
+            let piece = piece.min(length - done);
             match send(from.as_raw_fd(), calls, &data[..piece]) {
                 Ok(sent) => {
                     count.sent(sent);
@@ -73,10 +81,10 @@ pub(super) fn stream(from: OwnedFd, to: OwnedFd, calls: Calls, wait: Wait, kib: 
         }
         count
     });
-    let (mut data, mut count) = (vec![0; 30_000], Count::default());
+    let (mut data, mut count) = (vec![0; fixed.max(30_000)], Count::default());
     let turn = Turn::new(to.as_raw_fd(), wait, libc::POLLIN);
     loop {
-        let piece = 1 + count.rx_ops as usize * 997 % data.len();
+        let piece = if fixed > 0 { fixed } else { 1 + count.rx_ops as usize * 997 % data.len() };
         match receive(to.as_raw_fd(), calls, &mut data[..piece]) {
             // The end of the stream, which is no data.
             Ok(0) => break,
