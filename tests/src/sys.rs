@@ -86,14 +86,15 @@ pub fn stay_in_memory() {
     assert_eq!(done, 0, "mlockall: {}", io::Error::last_os_error());
 }
 
-/// As many descriptors as this process may have.
-pub fn raise_open_files() {
+/// As many descriptors as this process may have, which is returned.
+pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid place for the answer.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: a valid value.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    limit.rlim_cur
 }
 
 /// Ends the whole process at once, running no exit handlers.
@@ -150,6 +151,12 @@ fn run_on(cpus: impl IntoIterator<Item = usize>) {
     // SAFETY: the set outlives the call and its true size is given.
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     assert_eq!(done, 0, "sched_setaffinity: {}", io::Error::last_os_error());
+}
+
+/// Has the kernel kill this process when the thread that started it ends, however it ends.
+pub fn die_with_parent() {
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 /// Gives the CPU to whoever waits for it.

@@ -88,10 +88,11 @@ impl Work {
                 RunningPart { part: *part, children: Vec::new(), finished: Vec::new() };
             for cpu in 0..cpus {
                 let mut command = self.command(*part, cpu, &mut running.finished);
-                // SAFETY: only its own CPU is asked for between fork and exec.
+                // SAFETY: two system calls between fork and exec.
                 unsafe {
                     command.pre_exec(move || {
                         sys::pin(cpu);
+                        sys::die_with_parent();
                         Ok(())
                     })
                 };
