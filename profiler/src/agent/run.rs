@@ -97,8 +97,8 @@ pub fn run(
     LocalSet::new().block_on(&runtime, serve(layers, config, &pins, ready))
 }
 
-/// As many descriptors as the connections may need, each one and one for its process. Only
-/// the superuser may have more than was set for us.
+/// As many descriptors as the connections may need, each one and one for its process. Only the superuser
+/// may have more than was set for us.
 fn raise_open_files(connections: u32) {
     const OTHERS: u64 = 1_024;
     let needed = 2 * u64::from(connections) + OTHERS;
@@ -113,11 +113,7 @@ fn raise_open_files(connections: u32) {
     }
     let most = getrlimit(Resource::Nofile).current;
     if most.is_some_and(|most| most < needed) {
-        tracing::info!(
-            limit = most,
-            needed,
-            "fewer connections fit than limits.connections allows"
-        );
+        tracing::debug!(limit = most, needed, "fewer files may be open than connections may need");
     }
 }
 

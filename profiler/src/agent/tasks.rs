@@ -22,6 +22,10 @@ pub(super) struct Processes {
 impl Processes {
     /// The process of this number that a connection came with, or the same one as it is known already.
     pub(super) fn shared(&mut self, pid: u32, process: OwnedFd) -> Rc<OwnedFd> {
+        if pid == 0 {
+            // Of another pid namespace, where each one has this number.
+            return Rc::new(process);
+        }
         // Two that live at the same time and have the same number are one.
         let known = self.known.get(&pid).and_then(Weak::upgrade);
         if let Some(known) = known.filter(|known| is_alive(&process) && is_alive(known)) {
@@ -205,7 +209,9 @@ mod tests {
         child.wait().unwrap();
         let ended = processes.shared(number, late);
         assert!(!Rc::ptr_eq(&first, &ended), "its number may be somebody else's by now");
-        let ourselves = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
-        assert!(!Rc::ptr_eq(&ended, &processes.shared(number, ourselves)), "as now");
+        let ourselves = || pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+        assert!(!Rc::ptr_eq(&ended, &processes.shared(number, ourselves())), "as now");
+        let unnumbered = processes.shared(0, ourselves());
+        assert!(!Rc::ptr_eq(&unnumbered, &processes.shared(0, ourselves())), "two may be two");
     }
 }

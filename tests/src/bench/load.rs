@@ -88,7 +88,7 @@ impl Work {
                 RunningPart { part: *part, children: Vec::new(), finished: Vec::new() };
             for cpu in 0..cpus {
                 let mut command = self.command(*part, cpu, &mut running.finished);
-                // SAFETY: two system calls between fork and exec.
+                // SAFETY: two system calls between fork and exec, and no memory.
                 unsafe {
                     command.pre_exec(move || {
                         sys::pin(cpu);
@@ -196,6 +196,7 @@ fn cpu_seconds(pid: u32) -> f64 {
     let after_name = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let fields = after_name.split_ascii_whitespace();
     let ticks: f64 = fields.skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+    // `USER_HZ`, which is 100 on every architecture that we build for.
     ticks / 100.0
 }
 

@@ -5,9 +5,9 @@ pub mod control;
 pub mod cost;
 pub mod events;
 pub mod load;
+pub mod loaded;
 pub mod peer;
 pub mod ping_pong;
-pub mod switchable;
 
 /// The middle value. Of an even number, the lower one of the two.
 #[must_use]

@@ -23,8 +23,8 @@ use profiler_common::{JobRef, TagMode};
 use profiler_tests::bench::cost::{Cost, attach_empty, there};
 use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
 use profiler_tests::bench::load::{LOADS, Running, Work};
+use profiler_tests::bench::loaded::{Loaded, are_ours_there};
 use profiler_tests::bench::peer::Peer;
-use profiler_tests::bench::switchable::Switchable;
 use profiler_tests::bench::{argument, around_median, median, quantile};
 use profiler_tests::sys;
 
@@ -121,7 +121,7 @@ fn main() {
         Ok(work) => work,
         Err(why) => return eprintln!("cannot measure: {why}"),
     };
-    if Switchable::is_attached() {
+    if are_ours_there() {
         eprintln!(
             "warning: an agent's programs are attached and count as part of nothing; stop it, or call \
              `profiler unpin`"
@@ -276,7 +276,7 @@ struct Round {
 impl Round {
     fn play(begin: impl FnOnce() -> Running, empty_run_ns: f64) -> Self {
         let mut begun = None;
-        let mut ours = Switchable::load(|attribution| {
+        let mut ours = Loaded::ours(|attribution| {
             let job = attribution.begin_job(0).expect("a job");
             let tid = sys::gettid().cast_unsigned();
             attribution.tag(Tasks::Thread(tid), job, TagMode::Parent).expect("a tag");
@@ -293,7 +293,8 @@ impl Round {
             order.rotate_left(turn % 3);
             let mut window = [const { Vec::new() }; 3];
             for which in order {
-                let attached = Some(ours.attach()).filter(|_| which == 1);
+                let links: Vec<_> = ours.iter_mut().map(Loaded::attach).collect();
+                let attached = (which == 1).then_some(links);
                 thread::sleep(REST);
                 window[which] = in_a_second(&running);
                 drop(attached);

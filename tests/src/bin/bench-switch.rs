@@ -11,14 +11,12 @@
 //! plays without any before and after; of many short plays the quick ones count, since whatever else
 //! the machine does only makes them slower.
 
-use std::any::Any;
-use std::collections::BTreeSet;
-
-use aya::programs::{BtfTracePoint, ProgramInfo, ProgramType, TracePoint, loaded_programs};
+use aya::programs::BtfTracePoint;
 use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf, EbpfLoader};
 use profiler::kernel::{Attribution, Capacity, OBJECT, Tasks};
 use profiler_common::TagMode;
+use profiler_tests::bench::loaded::Loaded;
 use profiler_tests::bench::peer::Peer;
 use profiler_tests::bench::ping_pong::PingPong;
 use profiler_tests::bench::{argument, median, quantile};
@@ -40,12 +38,6 @@ const PEERS: [(&str, &[&str], &str); 2] = [
     ),
 ];
 
-/// A program that somebody has loaded, ours to attach. It stays when that somebody is gone.
-enum Loaded {
-    Btf(BtfTracePoint),
-    Event(TracePoint),
-}
-
 /// What one program costs, round by round.
 struct Contender<'a> {
     name: &'static str,
@@ -61,15 +53,15 @@ fn main() {
     let rounds = argument(1, 60, "switch [ROUNDS]");
     // Threads with a tag have storage of some program, which those without any do not.
     let [plain, tagged] = [PingPong::new(0), PingPong::new(0)];
-    let empty = || Loaded::by("empty_switch", || Some(load_empty()));
-    let ours = |tids: &[u32]| Loaded::by("sched_switch", || Some(load_ours(tids)));
+    let empty = || Loaded::at_switch("empty_switch", || Some(load_empty()));
+    let ours = |tids: &[u32]| Loaded::at_switch("sched_switch", || Some(load_ours(tids)));
     let mut contenders = vec![
         Contender::new("empty tp_btf program", &plain, empty()),
         Contender::new("ours, untagged threads", &plain, ours(&[])),
         Contender::new("ours, tagged threads", &tagged, ours(&tagged.tids)),
     ];
     for (name, command, program) in PEERS {
-        let peer = Loaded::by(program, || Peer::start(command, program));
+        let peer = Loaded::at_switch(program, || Peer::start(command, program));
         contenders.push(Contender::new(name, &plain, peer));
     }
     let mut beside = empty().unwrap();
@@ -139,57 +131,6 @@ impl<'a> Contender<'a> {
         self.program_ns.push(median(ours));
         nothing
     }
-}
-
-impl Loaded {
-    /// The program whose name begins so that `load` brings.
-    fn by<T>(name: &str, load: impl FnOnce() -> Option<T>) -> Option<Self> {
-        let ids = || -> BTreeSet<_> { programs().map(|program| program.id()).collect() };
-        let before = ids();
-        let loader = load()?;
-        let is_it = |program: &ProgramInfo| {
-            !before.contains(&program.id())
-                && program.name_as_str().is_some_and(|its| its.starts_with(name))
-        };
-        let program = programs().find(is_it).map(|program| {
-            if program.program_type() == ProgramType::TracePoint.into() {
-                Self::Event(TracePoint::from_program_info(program, "event".into()).unwrap())
-            } else {
-                // SAFETY: of the programs of this type, those by this name are for a tracepoint.
-                let program = unsafe { BtfTracePoint::from_program_info(program, "btf".into()) };
-                Self::Btf(program.unwrap())
-            }
-        });
-        drop(loader);
-        program
-    }
-
-    /// Attaches it until what this returns is dropped.
-    fn attach(&mut self) -> Box<dyn Any> {
-        match self {
-            Self::Btf(program) => {
-                let link = program.attach().unwrap();
-                Box::new(program.take_link(link).unwrap())
-            }
-            Self::Event(program) => {
-                let link = program.attach("sched", "sched_switch").unwrap();
-                Box::new(program.take_link(link).unwrap())
-            }
-        }
-    }
-
-    fn info(&self) -> ProgramInfo {
-        match self {
-            Self::Btf(program) => program.info(),
-            Self::Event(program) => program.info(),
-        }
-        .unwrap()
-    }
-}
-
-fn programs() -> impl Iterator<Item = ProgramInfo> {
-    // One that is gone again has no information.
-    loaded_programs().filter_map(Result::ok)
 }
 
 fn load_empty() -> Ebpf {
