@@ -2,8 +2,10 @@
 
 use crate::counters::DeviceUse;
 
-/// The least and the greatest binary logarithm of the length of the `REQUESTS` array.
-pub const REQUESTS_BITS: core::ops::RangeInclusive<u32> = 10..=13;
+/// The least and the greatest binary logarithm of the length of the `REQUESTS` array. Of the least one the
+/// kernel keeps all elements in memory that it maps by huge pages, as it does below 32 KiB
+/// (`bpf_map_area_alloc`).
+pub const REQUESTS_BITS: core::ops::RangeInclusive<u32> = 9..=13;
 /// Binary logarithm of the length of each CPU's part of the `DEVICES` array.
 pub const DEVICES_BITS: u32 = 8;
 
@@ -11,7 +13,7 @@ pub const DEVICES_BITS: u32 = 8;
 ///
 /// A kernel has a fixed set of requests and uses them again and again, so an element stays with its
 /// request when that completes.
-#[repr(C, align(64))]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOwner {
     /// Address of the kernel's `struct request`, with [`UNDER_WAY`] added while it is; 0 while the
@@ -27,6 +29,8 @@ pub struct RequestOwner {
     /// See `began_ns`; [`NO_ENTRY`](crate::NO_ENTRY) for one that has none.
     pub entry: u64,
 }
+
+const _: () = assert!(size_of::<RequestOwner>() << *REQUESTS_BITS.start() < 31 << 10);
 
 /// Mark of a request that was started and has not completed; addresses are even.
 pub const UNDER_WAY: u64 = 1;

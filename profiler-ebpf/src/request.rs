@@ -4,8 +4,8 @@
 //! looked for is not there. The kernel has a fixed set of requests, and a place stays with its request
 //! from its first use on: then nearly every search ends at the first place, found or free. When there
 //! are more requests than places, one that is under way may take the place of one that is not. There are
-//! about twice as many places as the host's disks have requests, and no more: in 512 KiB nearly every
-//! request met a page whose address the CPU had to look up, for a third of what its start costs.
+//! about twice as many places as the host's disks have requests, close to each other: in 512 KiB nearly
+//! every request met a page whose address the CPU had to look up, for a third of what its start costs.
 
 use aya_ebpf::Global;
 use profiler_common::RequestOwner;
