@@ -37,6 +37,15 @@ impl Cost {
     }
 }
 
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            ns: sum.ns + cost.ns,
+            runs: sum.runs + cost.runs,
+        })
+    }
+}
+
 /// The programs that are loaded now.
 #[must_use]
 pub fn there() -> BTreeSet<u32> {

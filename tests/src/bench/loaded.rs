@@ -39,18 +39,19 @@ impl Loaded {
         program
     }
 
-    /// All of ours that the running kernel has hooks for. `begin` is called with them attached, and may
-    /// tag tasks; afterwards they are not.
-    pub fn ours(begin: impl FnOnce(&mut Attribution)) -> Vec<Self> {
+    /// All of ours that the running kernel has hooks for, and what holds them attached for now: tasks can be
+    /// tagged through it.
+    #[must_use]
+    pub fn ours() -> (Attribution, Vec<Self>) {
         let before = there();
-        let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
-        begin(&mut attribution);
+        let attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
         let found = hooks().filter_map(|hook| {
             // The kernel keeps 15 letters of a name.
             let name = &hook.name()[..hook.name().len().min(15)];
             Some(Self::of(hook, new(&before, |its| its == name)?))
         });
-        found.collect()
+        let found = found.collect();
+        (attribution, found)
     }
 
     fn of(hook: Hook, info: ProgramInfo) -> Self {

@@ -7,10 +7,13 @@
 //! short. The median of all says what events cost while neighbours on the hardware take its caches
 //! away, the calmest tenth what they cost otherwise: on a shared host these differ by half and more.
 //! Work goes on for as long as it is looked at, and windows of a quarter of a second take turns: with
-//! nothing attached, with ours, and with nothing again. Machines change their pace within seconds, so that
-//! fewer and longer looks would tell less. Twenty-one turns are a round, with programs that were loaded and work
-//! that was begun for it. What the two windows of nothing differ by, chance makes. The share of all CPU time
-//! that our programs took stands beside it, less what the statistics take in it.
+//! nothing attached, with ours, with four sets of ours, which count the same four times, and with nothing
+//! again. Machines change their pace within seconds, so that fewer and longer windows tell less. Twenty
+//! turns are a round, with programs loaded and work begun for it. What the two windows of nothing differ
+//! by, chance makes, and on a shared host that is more than what ours cost; a quarter of what four sets
+//! cost is known four times as well. Each set has its own code, maps and tags; they share the kernel's
+//! memory that they look at, and compete for room in the CPU's caches. The share of all CPU time that our
+//! programs took stands beside it, less what the statistics take in it.
 //!
 //! `bench-overhead [ROUNDS]` of all work at once, and a quarter as many of each part; 0 leaves work out.
 
@@ -19,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use aya::sys::{Stats, enable_stats};
 use profiler::kernel::{Attribution, Capacity, Tasks};
-use profiler_common::{JobRef, TagMode};
+use profiler_common::TagMode;
 use profiler_tests::bench::cost::{Cost, attach_empty, there};
 use profiler_tests::bench::events::{Requests, SocketCalls, make_faults};
-use profiler_tests::bench::load::{LOADS, Running, Work};
+use profiler_tests::bench::load::{LOADS, Part, Running, Work};
 use profiler_tests::bench::loaded::{Loaded, are_ours_there};
 use profiler_tests::bench::peer::Peer;
 use profiler_tests::bench::{argument, around_median, median, quantile};
@@ -35,15 +38,27 @@ const SOCKET_CALLS: u32 = 10_000;
 const FAULTS: u32 = 20_000;
 /// How long is looked at work at a time.
 const WINDOW: Duration = Duration::from_millis(250);
-/// Between attaching programs, or detaching them, and a window: processes that were born before are gone.
+/// Between attaching programs, or detaching them, and a window.
 const REST: Duration = Duration::from_millis(60);
+/// How many of each of our programs are attached where what they cost is to stand out from chance.
+const SETS: usize = 4;
+/// Where ours run often. The others run at births and ends and stay, so that all that is born is
+/// counted.
+const OFTEN: [&str; 6] = [
+    "sched_switch",
+    "rss_stat",
+    "block_io_start",
+    "block_rq_complete",
+    "sock_send_length",
+    "sock_recv_length",
+];
 /// From the begin of work until all of it is under way.
 const BEGIN: Duration = Duration::from_millis(1_000);
 /// How long the kernel's statistics are kept of it.
 const STATISTICS: Duration = Duration::from_millis(1_000);
 /// Turns with the same programs and processes. What ends while nothing is attached keeps its place in
 /// our maps, of which there are only so many.
-const TURNS: usize = 21;
+const TURNS: usize = 20;
 
 /// A tool of the field: its name, how it is started, the program by which we know that it is there.
 type Tool = (&'static str, &'static [&'static str], &'static str);
@@ -128,31 +143,27 @@ fn main() {
         );
     }
     println!("{:<40}{:>12}{:>12}{:>8}", "BPF time for", "calmest", "median", "runs");
-    let mut empty_runs_ns = Vec::new();
     for event in &EVENTS {
         // What completes where it began finds what was noted in that CPU's cache.
         let cpus = thread::available_parallelism().map_or(1, usize::from);
         for cpu in 0..if event.count == REQUESTS { cpus.min(2) } else { 1 } {
-            empty_runs_ns.push(report_event(event, &work, cpu));
+            report_event(event, &work, cpu);
         }
     }
     sys::unpin();
     if rounds > 0 {
-        report_work(&work, rounds, median(empty_runs_ns));
+        report_work(&work, rounds);
     }
 }
 
-/// Attached, with the given threads' work counted.
-fn attributed(mode: TagMode) -> (Attribution, JobRef) {
-    let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
+/// This thread's work counts from now on, or that of those that it starts.
+fn count(attribution: &mut Attribution, mode: TagMode) {
     let job = attribution.begin_job(0).expect("a job");
     let tid = sys::gettid().cast_unsigned();
     attribution.tag(Tasks::Thread(tid), job, mode).expect("a tag");
-    (attribution, job)
 }
 
-/// Gives what one run of an empty program takes, in nanoseconds: hardly anything but the statistics.
-fn report_event(event: &Event, work: &Work, cpu: usize) -> f64 {
+fn report_event(event: &Event, work: &Work, cpu: usize) {
     println!("{}, from CPU {cpu}", event.name);
     sys::pin(cpu);
     let mut requests = Requests::new(&work.disk.path("file"));
@@ -168,7 +179,8 @@ fn report_event(event: &Event, work: &Work, cpu: usize) -> f64 {
         cost(event.count, &mut make, || Cost::of_all_but(&before))
     };
     let ours = {
-        let (attribution, _) = attributed(TagMode::Count);
+        let mut attribution = Attribution::load(Capacity::AD_HOC).expect("needs root and BPF");
+        count(&mut attribution, TagMode::Count);
         cost(event.count, &mut make, || ours(&attribution, event.programs))
     };
     let bar = event.bar.map_or(String::new(), |bar| format!(" (<= {bar})"));
@@ -191,16 +203,12 @@ fn report_event(event: &Event, work: &Work, cpu: usize) -> f64 {
         }
         println!("{}  ours / theirs: {:.2}", line(name, theirs), ours.median / theirs.median);
     }
-    empty.median / empty.runs
 }
 
 /// What some of our programs cost so far.
 fn ours(attribution: &Attribution, programs: &[&str]) -> Cost {
     let costs = programs.iter().map(|program| attribution.cost(program).expect("it is attached"));
-    costs.fold(Cost::default(), |sum, cost| Cost {
-        ns: sum.ns + cost.run_time.as_nanos() as f64,
-        runs: sum.runs + cost.runs as f64,
-    })
+    costs.map(|cost| Cost { ns: cost.run_time.as_nanos() as f64, runs: cost.runs as f64 }).sum()
 }
 
 /// What programs cost for one event, in nanoseconds.
@@ -232,37 +240,43 @@ fn cost(count: u32, make: &mut impl FnMut(), so_far: impl Fn() -> Cost) -> PerEv
     }
 }
 
-fn report_work(work: &Work, rounds: usize, empty_run_ns: f64) {
+fn report_work(work: &Work, rounds: usize) {
     if let Some(program) = Work::missing() {
         return println!("work is left out: {program} is not installed");
     }
-    println!("{:<36}{:>8}{:>22}{:>28}{:>12}", "work", "rounds", "lost", "by chance", "our share");
+    println!(
+        "{:<36}{:>7}{:>25}{:>35}{:>25}{:>11}",
+        "work", "rounds", "lost", "with four of each, a quarter", "by chance", "our share"
+    );
     for (name, parts) in LOADS {
         let is_all = parts.len() > 1;
         // The bar is for all at once.
         let rounds = if is_all { rounds } else { rounds.div_ceil(4) };
-        let (mut lost, mut chance, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        let [mut lost, mut quarter, mut chance, mut shares] = [const { Vec::new() }; 4];
         for _ in 0..rounds {
-            let round = Round::play(|| work.begin(parts), empty_run_ns);
+            let round = Round::play(work, parts);
             shares.push(round.share);
-            let [nothing, ours, again] = round.throughput();
-            lost.push((1.0 - ours / f64::midpoint(nothing, again)) * 100.0);
-            chance.push((1.0 - again / nothing) * 100.0);
+            let [nothing, ours, more, again] = round.throughput();
+            let less = |than: f64, now: f64| (1.0 - now / than) * 100.0;
+            lost.push(less(f64::midpoint(nothing, again), ours));
+            quarter.push(less(f64::midpoint(nothing, again), more) / SETS as f64);
+            chance.push(less(nothing, again));
         }
-        let bar = if is_all { "  (< 1 %)" } else { "" };
-        let (count, lost, chance) = (lost.len(), around(lost), around(chance));
-        println!("{name:<36}{count:>8}{lost}{bar:9}{chance}{:>10.2} %", median(shares));
+        let bar = if is_all { "(< 1 %)" } else { "" };
+        let (count, [lost, quarter, chance]) = (lost.len(), [lost, quarter, chance].map(around));
+        let share = median(shares);
+        println!("{name:<36}{count:>7}{lost:>25}{quarter:>25}{bar:>10}{chance:>25}{share:>9.2} %");
     }
 }
 
 /// The median in percent, and between what it surely lies.
 fn around(values: Vec<f64>) -> String {
     let (low, high) = around_median(values.clone());
-    format!("{:>8.2} % {:>16}", median(values), format!("({low:.2} to {high:.2})"))
+    format!("{:.2} % ({low:.2} to {high:.2})", median(values))
 }
 
 /// What was done a second in each window, part by part, turn by turn.
-type Windows = Vec<[Vec<f64>; 3]>;
+type Windows = Vec<[Vec<f64>; 4]>;
 
 /// Windows of the same work, under programs that were loaded once.
 struct Round {
@@ -274,39 +288,49 @@ struct Round {
 }
 
 impl Round {
-    fn play(begin: impl FnOnce() -> Running, empty_run_ns: f64) -> Self {
-        let mut begun = None;
-        let mut ours = Loaded::ours(|attribution| {
-            let job = attribution.begin_job(0).expect("a job");
-            let tid = sys::gettid().cast_unsigned();
-            attribution.tag(Tasks::Thread(tid), job, TagMode::Parent).expect("a tag");
-            let running = begin();
-            thread::sleep(BEGIN);
-            let share = share_of_cpu(attribution, &running, empty_run_ns);
-            begun = Some((running, share));
-        });
-        let (running, share) = begun.expect("it was called");
+    fn play(work: &Work, parts: &[Part]) -> Self {
+        let (mut attributions, sets): (Vec<_>, Vec<_>) = (0..SETS).map(|_| Loaded::ours()).unzip();
+        for attribution in &mut attributions {
+            count(attribution, TagMode::Parent);
+        }
+        let running = work.begin(parts);
+        thread::sleep(BEGIN);
+        attributions.truncate(1);
+        let share = share_of_cpu(attributions, &running);
+        let is_often = |program: &Loaded| {
+            let info = program.info();
+            let name = info.name_as_str().unwrap_or_default();
+            OFTEN.iter().any(|often| often.starts_with(name))
+        };
+        let (mut often, mut others): (Vec<Vec<Loaded>>, Vec<Vec<Loaded>>) =
+            sets.into_iter().map(|programs| programs.into_iter().partition(is_often)).unzip();
+        let attach = |programs: &mut Vec<Loaded>| -> Vec<_> {
+            programs.iter_mut().map(Loaded::attach).collect()
+        };
+        let stay: Vec<_> = others.iter_mut().map(attach).collect();
         let mut windows = Windows::new();
         for turn in 0..TURNS {
-            // Each is as often the first, the second and the third.
-            let mut order = [0, 1, 2];
-            order.rotate_left(turn % 3);
-            let mut window = [const { Vec::new() }; 3];
+            // Each is as often the first, the second and so on.
+            let mut order = [0, 1, 2, 3];
+            order.rotate_left(turn % 4);
+            let mut window = [const { Vec::new() }; 4];
             for which in order {
-                let links: Vec<_> = ours.iter_mut().map(Loaded::attach).collect();
-                let attached = (which == 1).then_some(links);
+                // All each time, so that what this disturbs is the same.
+                let mut attached: Vec<_> = often.iter_mut().map(attach).collect();
+                attached.truncate([0, 1, SETS, 0][which]);
                 thread::sleep(REST);
                 window[which] = in_a_second(&running);
                 drop(attached);
             }
             windows.push(window);
         }
+        drop(stay);
         Self { windows, cpu_seconds: running.cpu_seconds(), share }
     }
 
-    /// What was done with nothing attached, with ours and with nothing again, in all windows of each: the sum
-    /// of what the parts did, each by what it takes of the CPUs.
-    fn throughput(&self) -> [f64; 3] {
+    /// What was done with nothing attached, with ours, with several sets of ours and with nothing again,
+    /// in all windows of each: the sum of what the parts did, each by what it takes of the CPUs.
+    fn throughput(&self) -> [f64; 4] {
         let done = |which: usize, part: usize| -> f64 {
             self.windows.iter().map(|windows| windows[which][part]).sum()
         };
@@ -314,7 +338,7 @@ impl Round {
             let parts = self.cpu_seconds.iter().enumerate();
             parts.map(|(part, seconds)| seconds * done(which, part) / done(0, part)).sum()
         };
-        [0, 1, 2].map(all)
+        [0, 1, 2, 3].map(all)
     }
 }
 
@@ -327,15 +351,27 @@ fn in_a_second(running: &Running) -> Vec<f64> {
 }
 
 /// What our programs take of all CPU time while the work is done, in percent: the kernel's figure, less
-/// what an empty program would have had for each of the runs.
-fn share_of_cpu(attribution: &Attribution, running: &Running, empty_run_ns: f64) -> f64 {
+/// what empty programs in the places of those that run often have for each run. In the middle of work that
+/// is up to three times what it is else, since nothing of the kernel's clock is in the CPU's caches.
+fn share_of_cpu(attributions: Vec<Attribution>, running: &Running) -> f64 {
     let _stats = enable_stats(Stats::RunTime).expect("the kernel's statistics");
-    let programs: Vec<&str> =
-        attribution.verified().expect("they are loaded").into_keys().collect();
-    let so_far = || (ours(attribution, &programs), running.cpu_seconds().iter().sum::<f64>());
-    let (before, before_seconds) = so_far();
-    thread::sleep(STATISTICS);
-    let (after, after_seconds) = so_far();
-    let (ns, runs) = (after.ns - before.ns, after.runs - before.runs);
-    (ns - runs * empty_run_ns) / (after_seconds - before_seconds) / 1e7
+    let looked = |so_far: &dyn Fn() -> Cost| {
+        let (before, before_seconds) = (so_far(), running.cpu_seconds());
+        thread::sleep(STATISTICS);
+        let (after, seconds) = (so_far(), running.cpu_seconds());
+        let seconds = seconds.iter().sum::<f64>() - before_seconds.iter().sum::<f64>();
+        (after.since(before, 1), seconds)
+    };
+    let all = |attribution: &Attribution| {
+        let programs: Vec<&str> =
+            attribution.verified().expect("they are loaded").into_keys().collect();
+        ours(attribution, &programs)
+    };
+    let (took, seconds) = looked(&|| attributions.iter().map(all).sum());
+    drop(attributions);
+    let there = there();
+    let empty = attach_empty(&OFTEN);
+    let (statistics, _) = looked(&|| Cost::of_all_but(&there));
+    drop(empty);
+    (took.ns - took.runs * statistics.ns / statistics.runs) / seconds / 1e7
 }
