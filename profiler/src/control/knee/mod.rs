@@ -6,7 +6,7 @@
 //! of what a job does alone. How many are there at a time, and for how long, is measured: time on a
 //! CPU or in the run queue counts for neither, so the stages that jobs happen to be in do not matter.
 //!
-//! - *Ramp*: the limit doubles while the speed holds. When it falls, the rate divided by the
+//! - *Ramp*: the limit grows by half while the speed holds. When it falls, the rate divided by the
 //!   reference speed is how many jobs the resource can feed (the product of bandwidth and delay:
 //!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes.
 //! - *Hold*: now and then it tries some more and some fewer in turn, and keeps what pays.
@@ -18,6 +18,7 @@
 //! Each judgement waits until enough was seen: the error of a speed is its spread among jobs by the
 //! root of the job-seconds seen. What is not clear in time counts for more jobs and never for fewer.
 
+mod reference;
 mod settings;
 mod suspicion;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use reference::Reference;
 pub use settings::KneeSettings;
 use suspicion::Suspicion;
 use window::{Measure, Point, Value, Window};
@@ -72,8 +74,7 @@ pub struct Knee {
     measure: Option<Measure>,
     phase: Phase,
     at: f64,
-    /// What was done where the speed held, and in how many job-seconds.
-    reference: (f64, f64),
+    reference: Reference,
     stride: f64,
     /// What jobs did lately: what they wait for shows.
     lately: Work,
@@ -91,7 +92,7 @@ impl Default for Knee {
             measure: None,
             phase: Phase::Ramp { before: None },
             at: 0.0,
-            reference: (0.0, 0.0),
+            reference: Reference::default(),
             stride: KneeSettings::default().stride,
             lately: Work::default(),
             suspicion: Suspicion::default(),
@@ -115,13 +116,6 @@ impl Knee {
     #[must_use]
     pub fn of(&self) -> Constraint {
         self.measure.unwrap_or(Measure::Cpu).constraint()
-    }
-
-    /// What a job does per second where nobody is in its way, in bytes or cores.
-    #[must_use]
-    pub fn reference(&self) -> f64 {
-        let (done, seconds) = self.reference;
-        if seconds > 0.0 { done / seconds } else { 0.0 }
     }
 
     /// Steps and trials so far.
@@ -235,18 +229,6 @@ impl Knee {
         seen.wanted && self.at <= seen.allowed * 1.05
     }
 
-    /// Where nobody is in a job's way it is as fast as this.
-    fn learn_reference(&mut self, point: &Point) {
-        let seconds = point.present * self.window.seconds;
-        let alone = self.reference();
-        if point.speed > alone * 1.05 {
-            self.reference = (point.speed * seconds, seconds);
-        } else if point.speed > alone * 0.95 {
-            self.reference.0 += point.speed * seconds;
-            self.reference.1 += seconds;
-        }
-    }
-
     fn ramp(&mut self, settings: &KneeSettings, seen: &Seen, before: Option<Point>, now: Point) {
         let is_late = self.window.seconds >= settings.ramp_window.as_secs_f64();
         let has_waited = seen.now.since(self.moved) >= self.patience(settings, seen);
@@ -265,10 +247,10 @@ impl Knee {
             return;
         }
         self.tried += 1;
-        let alone = self.reference();
-        let surely = now.speed * (1.0 + settings.sure * now.error.min(1.0));
-        if surely >= settings.holds * alone {
-            self.learn_reference(&now);
+        let alone = self.reference.speed();
+        let at_most = now.speed * (1.0 + settings.sure * self.reference.error_beside(&now));
+        if at_most >= settings.holds * alone || now.error > settings.ramp_trust {
+            self.reference.learn(&now, self.window.seconds, settings.sure);
             if self.at > seen.allowed * 2.0 {
                 // Something else binds by far: there is no need to know more.
                 self.window = Window::default();
@@ -305,7 +287,7 @@ impl Knee {
             if seen.wanted && self.at > seen.allowed * 1.05 {
                 // Something else binds now: when it does no longer, the search goes on from here.
                 self.phase = Phase::Ramp { before: None };
-                self.reference = (0.0, 0.0);
+                self.reference = Reference::default();
             }
             return;
         }
@@ -349,7 +331,7 @@ impl Knee {
             return;
         }
         let upward = self.at > from;
-        let alone = self.reference().max(base.speed).max(now.speed);
+        let alone = self.reference.speed().max(base.speed).max(now.speed);
         let worth = Value::between(&base, &now, alone);
         let hardly = worth.mean + worth.error < settings.worth;
         if hardly == upward {
@@ -357,7 +339,7 @@ impl Knee {
             self.back(settings, seen, from);
             return;
         }
-        self.learn_reference(&now);
+        self.reference.learn(&now, self.window.seconds, settings.sure);
         self.stride = (self.stride * 1.3).min(settings.stride);
         self.pause = settings.first_pause / 3;
         self.window = Window::default();

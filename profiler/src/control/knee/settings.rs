@@ -32,6 +32,8 @@ pub struct KneeSettings {
     pub least_stride: f64,
     /// Relative error of a speed to judge a ramp by. 0.08.
     pub ramp_error: f64,
+    /// ... and above which a speed ends no ramp. 0.3: two jobs that begin with long requests seem slow.
+    pub ramp_trust: f64,
     /// Relative error of a speed to judge a trial by. 0.04: a quarter of what a
     /// stride costs beyond a knee.
     pub trial_error: f64,
@@ -71,6 +73,7 @@ impl Default for KneeSettings {
             stride: 0.2,
             least_stride: 0.1,
             ramp_error: 0.08,
+            ramp_trust: 0.3,
             trial_error: 0.04,
             sure: 1.5,
             least_window: Duration::from_secs(1),

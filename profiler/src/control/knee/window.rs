@@ -152,3 +152,9 @@ impl Value {
         Self { mean: (after.rate() - before.rate()) / unit, error: errors / unit.abs() }
     }
 }
+
+/// What one job at the resource was seen to do.
+#[cfg(test)]
+pub(super) fn point(speed: f64, error: f64) -> Point {
+    Point { jobs: 1.0, present: 1.0, elsewhere: 0.0, speed, error }
+}
