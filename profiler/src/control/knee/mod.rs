@@ -3,12 +3,13 @@
 //! What a job moves per second that it waits for a device or a socket is its speed there. Alone it
 //! has the reference speed; what it loses beside others is what they take from it. Jobs that are there
 //! times speed is the rate, and the knee is where one job more adds less to the rate than a small part
-//! of what a job does alone. How many are there at a time, and for how long, is measured: time on a
+//! of what each does there. How many are there at a time, and for how long, is measured: time on a
 //! CPU or in the run queue counts for neither, so the stages that jobs happen to be in do not matter.
 //!
 //! - *Ramp*: the limit grows by half while the speed holds. When it falls, the rate divided by the
 //!   reference speed is how many jobs the resource can feed (the product of bandwidth and delay:
-//!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes.
+//!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes, unless the last
+//!   step was worth it.
 //! - *Hold*: now and then it tries some more and some fewer in turn, and keeps what pays.
 //!
 //! Jobs that wait and move nothing are taken at their word: the plan for CPUs goes by what they use.
@@ -16,13 +17,15 @@
 //! for each other, and there is a knee too ([`Suspicion`]).
 //!
 //! Each judgement waits until enough was seen: the error of a speed is its spread among jobs by the
-//! root of the job-seconds seen. What is not clear in time counts for more jobs and never for fewer.
+//! root of the job-seconds seen. What is not clear in time counts for more jobs and never for fewer, and
+//! no second is believed alone that it should be fewer, since all jobs may have been slow in it.
 
 mod reference;
 mod settings;
 mod suspicion;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod window;
 
 use std::time::Duration;
@@ -32,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use reference::Reference;
 pub use settings::KneeSettings;
 use suspicion::Suspicion;
+use trial::Failed;
 use window::{Measure, Point, Value, Window};
 
 use crate::learn::Work;
@@ -63,7 +67,7 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Phase {
     Ramp { before: Option<Point> },
-    Hold { until: Moment },
+    Hold { until: Moment, failed: Option<Failed> },
     Trial { base: Point, from: f64 },
 }
 
@@ -148,7 +152,7 @@ impl Knee {
         };
         match self.phase {
             Phase::Ramp { before } => self.ramp(settings, seen, before, point),
-            Phase::Hold { until } => self.hold(settings, seen, until, point),
+            Phase::Hold { until, failed } => self.hold(settings, seen, (until, failed), point),
             Phase::Trial { base, from } => self.judge(settings, seen, (base, from), point),
         }
     }
@@ -180,7 +184,7 @@ impl Knee {
     fn begin(&mut self, measure: Measure, seen: &Seen) {
         let (at, phase) = match measure {
             // It was found by what came of more jobs.
-            Measure::Cpu => (self.at, Phase::Hold { until: seen.now }),
+            Measure::Cpu => (self.at, Phase::Hold { until: seen.now, failed: None }),
             _ => {
                 let running = f64::from(seen.in_use);
                 (self.at.max(seen.first).max(running), Phase::Ramp { before: None })
@@ -221,7 +225,7 @@ impl Knee {
     }
 
     fn rest(&mut self, seen: &Seen) {
-        self.phase = Phase::Hold { until: seen.now + self.pause };
+        self.phase = Phase::Hold { until: seen.now + self.pause, failed: None };
     }
 
     /// Whether the limit is this knee's doing and used up: only then a window says something of it.
@@ -269,88 +273,22 @@ impl Knee {
         let best = before.map_or(now.rate(), |before| before.rate().max(now.rate()));
         let fed = now.jobs_for(settings.headroom * best / alone.max(1e-12), alone);
         let least = before.map_or(1.0, |before| before.jobs);
-        self.move_to(fed.clamp(least, now.jobs.max(least)), seen);
+        let fed = fed.clamp(least, now.jobs.max(least)).round().max(1.0);
         self.next_up = true;
         // Half of the way to what was too many.
-        let half = 0.5 * (now.jobs / self.at - 1.0);
+        let half = 0.5 * (now.jobs / fed - 1.0);
         self.stride = half.clamp(settings.least_stride, settings.stride);
         self.pause = settings.least_window;
-        self.rest(seen);
-    }
-
-    fn hold(&mut self, settings: &KneeSettings, seen: &Seen, until: Moment, now: Point) {
-        // A window that slides: the base of the next trial is what was seen lately.
-        if self.window.seconds > 2.0 * settings.longest_window.as_secs_f64() {
-            self.window.halve();
-        }
-        if !self.binds(seen) {
-            if seen.wanted && self.at > seen.allowed * 1.05 {
-                // Something else binds now: when it does no longer, the search goes on from here.
-                self.phase = Phase::Ramp { before: None };
-                self.reference = Reference::default();
+        let is_more = |base: &Point| Value::between(base, &now).mean > 0.0;
+        match before.filter(is_more) {
+            // A disk may slow down by and by and still give more. A server refuses or breaks down.
+            Some(base) if fed < self.at && self.measure == Some(Measure::Disk) => {
+                self.phase = Phase::Trial { base, from: fed };
             }
-            return;
+            _ => {
+                self.move_to(fed, seen);
+                self.rest(seen);
+            }
         }
-        let is_clear = now.error <= settings.trial_error
-            && self.window.seconds >= 2.0 * settings.least_window.as_secs_f64();
-        let is_long = self.window.seconds >= settings.longest_window.as_secs_f64();
-        if seen.now < until || !(is_clear || is_long) {
-            return;
-        }
-        self.tried += 1;
-        let step = if self.next_up { 1.0 + self.stride } else { 1.0 / (1.0 + self.stride) };
-        // At least one job's difference.
-        let target = (self.at * step).round();
-        let target =
-            if self.next_up { target.max(self.at + 1.0) } else { target.min(self.at - 1.0) };
-        if target < 1.0 {
-            self.next_up = true;
-            self.rest(seen);
-            return;
-        }
-        self.phase = Phase::Trial { base: now, from: self.at };
-        self.move_to(target, seen);
-    }
-
-    fn judge(&mut self, settings: &KneeSettings, seen: &Seen, tried: (Point, f64), now: Point) {
-        let (base, from) = tried;
-        if !seen.wanted {
-            self.back(settings, seen, from);
-            return;
-        }
-        let is_long = self.window.seconds >= settings.longest_window.as_secs_f64();
-        let is_clear = now.error <= settings.trial_error
-            && self.window.seconds >= settings.least_window.as_secs_f64();
-        // What part of the change has come to the resource.
-        let came = (now.present / base.present - 1.0) / (self.at / from - 1.0);
-        if !is_long && (!is_clear || came < 0.5) {
-            return;
-        }
-        if came <= 0.0 {
-            self.back(settings, seen, from);
-            return;
-        }
-        let upward = self.at > from;
-        let alone = self.reference.speed().max(base.speed).max(now.speed);
-        let worth = Value::between(&base, &now, alone);
-        let hardly = worth.mean + worth.error < settings.worth;
-        if hardly == upward {
-            self.stride = (self.stride * 0.6).max(settings.least_stride);
-            self.back(settings, seen, from);
-            return;
-        }
-        self.reference.learn(&now, self.window.seconds, settings.sure);
-        self.stride = (self.stride * 1.3).min(settings.stride);
-        self.pause = settings.first_pause / 3;
-        self.window = Window::default();
-        self.next_up = upward;
-        self.rest(seen);
-    }
-
-    fn back(&mut self, settings: &KneeSettings, seen: &Seen, from: f64) {
-        self.next_up = !self.next_up;
-        self.pause = (self.pause * 2).clamp(settings.first_pause, settings.longest_pause);
-        self.move_to(from, seen);
-        self.rest(seen);
     }
 }

@@ -23,8 +23,12 @@ pub struct KneeSettings {
     /// The limit is set so much above what the resource can feed. 1.1: there is always somebody
     /// for it when jobs do other things between.
     pub headroom: f64,
-    /// Value of one job more, as a part of what a job does alone, above which there are more. 0.2.
+    /// Value of one job more, as a part of what each does then, above which there are more. 0.2: a
+    /// disk that gives a seventh more for twice the jobs is not worth twice the wait of each.
     pub worth: f64,
+    /// Loss by each job more, as a part of what each does then, that is believed at once. 0.5: so
+    /// much is lost only where jobs are in each other's way.
+    pub steep: f64,
     /// The first trial changes the limit by this part, and by one job at least. 0.2: less is lost in
     /// noise, and a disk that six streams fill is tried with seven.
     pub stride: f64,
@@ -45,6 +49,9 @@ pub struct KneeSettings {
     /// A ramp judges after so long at the latest. 2 s: a step too far shows at once, and is taken
     /// back.
     pub ramp_window: Duration,
+    /// A trial says that it should be fewer after so long at the earliest. 5 s: real disks are slower for
+    /// a second or two now and then, all jobs at once, which the error among jobs knows nothing of.
+    pub trial_window: Duration,
     /// A trial judges after so long at the latest. 12 s: what is not clear by then counts for more
     /// jobs, since many jobs make it clear sooner.
     pub longest_window: Duration,
@@ -70,6 +77,7 @@ impl Default for KneeSettings {
             holds_fully: 0.95,
             headroom: 1.1,
             worth: 0.2,
+            steep: 0.5,
             stride: 0.2,
             least_stride: 0.1,
             ramp_error: 0.08,
@@ -78,6 +86,7 @@ impl Default for KneeSettings {
             sure: 1.5,
             least_window: Duration::from_secs(1),
             ramp_window: Duration::from_secs(2),
+            trial_window: Duration::from_secs(5),
             longest_window: Duration::from_secs(12),
             first_pause: Duration::from_secs(15),
             longest_pause: Duration::from_secs(120),

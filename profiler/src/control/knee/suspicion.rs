@@ -45,8 +45,7 @@ impl Suspicion {
             (self.base, self.times) = (Some(now), 0);
             return None;
         };
-        let value = Value::between(&base, &now, base.speed);
-        let is_in_vain = value.mean + value.error < settings.worth;
+        let is_in_vain = Value::of(&base, &now, base.speed).most() < settings.worth;
         if !is_in_vain || window.used() >= settings.cpus_full {
             (self.base, self.times) = (Some(now), 0);
             return None;

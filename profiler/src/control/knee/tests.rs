@@ -115,3 +115,29 @@ fn jobs_that_wait_for_each_other_have_one() {
     let last = limits.last().copied().unwrap_or(0);
     assert!(last <= 100, "the plan alone would come to 500: {limits:?}");
 }
+
+/// A disk that gives ever more to more jobs, though each of them less, up to twenty-four.
+fn parallel(present: f64) -> f64 {
+    present.min(24.0).powf(0.35) / present
+}
+
+#[test]
+fn a_disk_that_gives_more_by_and_by_is_used() {
+    let limits = on(parallel, Measure::Disk, 4);
+    assert!(limits[120..].iter().all(|limit| *limit >= 20), "{limits:?}");
+}
+
+#[test]
+fn a_slow_second_ends_no_climb() {
+    // All jobs are slow in every seventh second, by a quarter.
+    let second = std::cell::Cell::new(0_u64);
+    let job = |jobs: u32| {
+        second.set(second.get() + 1);
+        let part = if second.get().is_multiple_of(7) { 0.75 } else { 1.0 };
+        transfer(part * parallel(0.9 * f64::from(jobs)), Measure::Disk)
+    };
+    let limits = run(600, 4, job, None);
+    let late = &limits[300..];
+    let mean = late.iter().map(|limit| f64::from(*limit)).sum::<f64>() / 300.0;
+    assert!(mean >= 16.0, "{mean}: {limits:?}");
+}

@@ -136,20 +136,31 @@ impl Point {
     }
 }
 
-/// What each job more at the resource adds to the rate, as a part of what one does alone.
+/// What each job more at the resource adds to the rate, as a part of what one does.
 pub(super) struct Value {
     pub(super) mean: f64,
-    pub(super) error: f64,
+    error: f64,
 }
 
 impl Value {
-    pub(super) fn between(before: &Point, after: &Point, alone: f64) -> Self {
-        let unit = (after.present - before.present) * alone;
+    /// As a part of what each does where there are more.
+    pub(super) fn between(before: &Point, after: &Point) -> Self {
+        Self::of(before, after, before.speed.min(after.speed))
+    }
+
+    /// As a part of `speed`.
+    pub(super) fn of(before: &Point, after: &Point, speed: f64) -> Self {
+        let unit = (after.present - before.present) * speed;
         if unit.abs() < 1e-12 {
             return Self { mean: 0.0, error: 0.0 };
         }
         let errors = (before.rate() * before.error).hypot(after.rate() * after.error);
         Self { mean: (after.rate() - before.rate()) / unit, error: errors / unit.abs() }
+    }
+
+    /// As much as it may well be.
+    pub(super) fn most(&self) -> f64 {
+        self.mean + self.error
     }
 }
 
