@@ -8,8 +8,8 @@
 //!
 //! - *Ramp*: the limit grows by half while the speed holds. When it falls, the rate divided by the
 //!   reference speed is how many jobs the resource can feed (the product of bandwidth and delay:
-//!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes, unless the last
-//!   step was worth it.
+//!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes. At a disk,
+//!   where the rate rose, the last step is judged as a trial first.
 //! - *Hold*: now and then it tries some more and some fewer in turn, and keeps what pays.
 //!
 //! Jobs that wait and move nothing are taken at their word: the plan for CPUs goes by what they use.
