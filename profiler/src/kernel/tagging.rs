@@ -129,8 +129,9 @@ impl Attribution {
         self.request_tags(tasks, job, mode, 0)
     }
 
-    /// Counts all threads of a process from now on, and what they start as `mode` says. Threads born meanwhile of threads that had no
-    /// tag yet are looked for until none turns up, and count from their birth.
+    /// Counts all threads of a process from now on, and what they start as `mode` says. Threads born
+    /// meanwhile of threads that had no tag yet are looked for until none turns up, and count from
+    /// their birth.
     ///
     /// # Errors
     /// As for [`Attribution::tag`].
