@@ -259,7 +259,7 @@ impl Job {
 
     /// Whether a task still works for it.
     pub(super) fn has_tasks(&self, attribution: &Attribution) -> bool {
-        attribution.job(self.job).is_some_and(|(figures, _)| figures.tasks_live > 0)
+        attribution.has_tasks(self.job)
     }
 
     /// Ends the count: gives the final record, what it did since the last look, and the job's slot

@@ -163,7 +163,18 @@ async fn serve(
         history_trouble,
     });
     service_manager::ready("serving");
-    signals.until_told_to_end(&shared).await;
+    // As a task of its own: what is waited for here is polled whenever any task is.
+    let told = spawn_local({
+        let shared = Rc::clone(&shared);
+        async move {
+            signals.until_told_to_end(&shared).await;
+            signals
+        }
+    });
+    let mut signals = told.await.map_err(|error| AgentError::System {
+        what: "cannot listen to signals any longer",
+        reason: error.into(),
+    })?;
     drain(&shared, &mut signals).await;
     for path in [worker_path, control_path].into_iter().flatten() {
         // It may have been removed by hand.

@@ -101,13 +101,24 @@ impl Attribution {
     /// look at others' tasks.
     #[must_use]
     pub fn job(&self, job: JobRef) -> Option<(JobSnapshot, Vec<LiveTask>)> {
-        let read = self.read_jobs([job.slot()].into_iter());
-        let found = *read.first().filter(|found| found.job == job)?;
+        let found = JobSnapshot::of(&self.jobs.get(job.slot())?);
+        if found.job != job {
+            return None;
+        }
         if found.tasks_live == 0 && self.is_settled(&found) {
             return Some((found, Vec::new()));
         }
-        let snapshot = self.snapshot_of(read);
+        let snapshot = self.snapshot_of(vec![found]);
         snapshot.jobs.first().map(|found| (*found, snapshot.tasks))
+    }
+
+    /// Whether a task of the job lives.
+    #[must_use]
+    pub fn has_tasks(&self, job: JobRef) -> bool {
+        let part = |offset| self.jobs.part::<u64>(job.slot(), offset);
+        let tasks_live = offset_of!(JobEntry, total) + offset_of!(Total, tasks_live);
+        part(offset_of!(JobEntry, job)) == Some(job.0)
+            && part(tasks_live).is_some_and(|live| live > 0)
     }
 
     fn read_jobs(&self, slots: impl Iterator<Item = u32>) -> Vec<JobSnapshot> {

@@ -71,7 +71,7 @@ impl Attribution {
             observed: observed.since(&before.observed_base),
             life_ns: now_ns.saturating_sub(before.began_ns),
         };
-        let connector = job.and_then(|job| self.jobs.get(job.slot())).map_or(0, |j| j.connector);
+        let connector = job.map_or(0, |job| self.connector_of(job));
         let next = 3 - current;
         let span = Span {
             job: job.map_or(0, |job| job.0),

@@ -73,7 +73,7 @@ impl Attribution {
             }
             None => return Err(JobError::Full(self.jobs.len())),
         };
-        let last_generation = self.jobs.get(slot).map_or(0, |entry| entry.last_generation);
+        let (_, last_generation) = self.connector_and_generation(slot);
         let job = JobRef::new(slot, last_generation.wrapping_add(1).max(1));
         let held = Held::from(monotonic_ns() / 1000);
         self.jobs.set(slot, JobEntry::new(Some(job), connector, 0, held));
@@ -89,12 +89,26 @@ impl Attribution {
         self.jobs_used = used;
     }
 
+    /// The connector under which the job that has this slot counts.
+    pub(super) fn connector_of(&self, job: JobRef) -> u32 {
+        self.connector_and_generation(job.slot()).0
+    }
+
+    /// The two share a word. All of an entry is 2 KB, too much to copy at each call of a worker.
+    fn connector_and_generation(&self, slot: u32) -> (u32, u32) {
+        let both = self.jobs.part(slot, offset_of!(JobEntry, connector)).unwrap_or(0_u64);
+        (both as u32, (both >> 32) as u32)
+    }
+
     /// Gives a job's slot back. Tasks of the job that still run are charged to nobody from now on,
     /// and counted as lost when they end.
     pub fn end_job(&mut self, job: JobRef) {
         if self.jobs.part(job.slot(), offset_of!(JobEntry, job)) == Some(job.0) {
             self.free_jobs.push(job.slot());
-            self.jobs.set(job.slot(), JobEntry::new(None, 0, job.generation(), Held::default()));
+            // What else is there is cleared for the next job.
+            let last_generation = u64::from(job.generation()) << 32;
+            self.jobs.set_part(job.slot(), offset_of!(JobEntry, connector), last_generation);
+            self.jobs.set_part(job.slot(), offset_of!(JobEntry, job), 0_u64);
         }
     }
 
@@ -159,7 +173,7 @@ impl Attribution {
         mode: TagMode,
         since_ns: u64,
     ) -> Result<Tagged, TagError> {
-        let connector = self.jobs.get(job.slot()).map_or(0, |entry| entry.connector);
+        let connector = self.connector_of(job);
         let (tag_mode, mode) = (mode, mode as u32);
         let request = TagRequest { job: job.0, connector, mode, since_ns, ..TagRequest::default() };
         if self.is_sampled() {
