@@ -23,8 +23,9 @@ pub struct KneeSettings {
     /// The limit is set so much above what the resource can feed. 1.1: there is always somebody
     /// for it when jobs do other things between.
     pub headroom: f64,
-    /// Value of one job more, as a part of what each does then, above which there are more. 0.2: a
-    /// disk that gives a seventh more for twice the jobs is not worth twice the wait of each.
+    /// Value of one job more above which there are more, as a part of what each does then, or at a server
+    /// of what one does alone. 0.2: a disk that gives a seventh more for twice the jobs is not worth twice
+    /// the wait of each.
     pub worth: f64,
     /// Loss by each job more, as a part of what each does then, that is believed at once. 0.5: so
     /// much is lost only where jobs are in each other's way.

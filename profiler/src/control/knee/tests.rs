@@ -141,3 +141,19 @@ fn a_slow_second_ends_no_climb() {
     let mean = late.iter().map(|limit| f64::from(*limit)).sum::<f64>() / 300.0;
     assert!(mean >= 16.0, "{mean}: {limits:?}");
 }
+
+#[test]
+fn a_server_that_is_full_is_not_driven_further_by_chance() {
+    // It answers four at a time, and all of them are up to a tenth faster or slower in each second.
+    let second = std::cell::Cell::new(0_u64);
+    let job = |jobs: u32| {
+        second.set(second.get() + 1);
+        let luck = 0.9 + 0.2 * ((second.get() * 7_919) % 101) as f64 / 100.0;
+        let present = 0.9 * f64::from(jobs);
+        transfer(luck * (4.0 / present).min(1.0), Measure::Network)
+    };
+    let limits = run(600, 4, job, None);
+    let late = &limits[60..];
+    let mean = late.iter().map(|limit| f64::from(*limit)).sum::<f64>() / 540.0;
+    assert!(mean <= 9.0, "{mean}: {limits:?}");
+}

@@ -104,7 +104,7 @@ impl Knee {
             return;
         }
         let upward = self.at > from;
-        let value = Value::between(&base, &now);
+        let value = self.value(&base, &now);
         let hardly = value.most() < settings.worth;
         let is_brief = self.window.seconds < settings.trial_window.as_secs_f64();
         if hardly && is_brief && value.most() > -settings.steep {
@@ -126,6 +126,16 @@ impl Knee {
         self.window = Window::default();
         self.next_up = upward;
         self.rest(seen);
+    }
+
+    /// What each more adds. At a disk, which may slow down by and by, it counts beside what each does
+    /// then. What is behind a socket may refuse or break down, so a fifth of what one does alone is asked of it.
+    fn value(&self, base: &Point, now: &Point) -> Value {
+        if self.measure == Some(Measure::Network) {
+            let alone = self.reference.speed().max(base.speed).max(now.speed);
+            return Value::of(base, now, alone);
+        }
+        Value::between(base, now)
     }
 
     fn back(&mut self, settings: &KneeSettings, seen: &Seen, from: f64) {
