@@ -112,9 +112,14 @@ impl Outcome {
         let lengths = Lengths::new(options.trial, workload.longer);
         eprintln!("{}: {}", workload.name, workload.about);
         let mut trial = by_hand(workload);
-        let tried = statics::search(&mut trial, lengths.trial)?;
-        let limit = statics::best(&tried);
-        let mut best = fixed(&mut trial, limit, lengths.reference)?;
+        let mut tried = statics::search(&mut trial, lengths.trial)?;
+        let (limit, mut best) = loop {
+            let limit = statics::best(&tried);
+            let stretch = fixed(&mut trial, limit, lengths.reference)?;
+            if !statics::rules_out(&mut tried, limit, stretch.killed) {
+                break (limit, stretch);
+            }
+        };
         trial.end()?;
         let (ours, explained) = ours(workload, &lengths, options.keep.as_deref())?;
         let mut trial = by_hand(workload);

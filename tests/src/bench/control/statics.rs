@@ -65,6 +65,14 @@ pub(super) fn best(all: &[Tried]) -> u32 {
     best.map_or(1, |tried| tried.limit)
 }
 
+/// Notes who was killed when a limit was measured again, for longer; whether it is the best no more.
+pub(super) fn rules_out(all: &mut [Tried], limit: u32, killed: u64) -> bool {
+    if let Some(tried) = all.iter_mut().find(|tried| tried.limit == limit) {
+        tried.killed += killed;
+    }
+    best(all) != limit
+}
+
 fn shuffle(all: &mut [Tried], chance: &mut Chance) {
     for last in (1..all.len()).rev() {
         let other = chance.below(last as u64 + 1);
@@ -90,6 +98,16 @@ mod tests {
     fn a_limit_under_which_somebody_was_killed_is_not_the_best() {
         assert_eq!(best(&[tried(4, &[8.0], 0), tried(6, &[11.0], 1)]), 4);
         assert_eq!(best(&[tried(4, &[8.0], 2), tried(6, &[11.0], 1)]), 4, "the lowest");
+    }
+
+    #[test]
+    fn nor_is_one_under_which_somebody_is_killed_in_the_longer_trial() {
+        let mut all = [tried(6, &[8.0], 0), tried(7, &[10.0], 0), tried(8, &[11.0], 0)];
+        assert!(!rules_out(&mut all, 8, 0));
+        assert!(rules_out(&mut all, 8, 2));
+        assert_eq!(best(&all), 7);
+        let mut only = [tried(4, &[8.0], 0)];
+        assert!(!rules_out(&mut only, 4, 1), "there is no other");
     }
 
     #[test]
