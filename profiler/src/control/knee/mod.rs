@@ -10,7 +10,8 @@
 //!   reference speed is how many jobs the resource can feed (the product of bandwidth and delay:
 //!   Kleinrock, "Power and deterministic rules of thumb", 1979): that is where it goes. At a disk,
 //!   where the rate rose, the last step is judged as a trial first.
-//! - *Hold*: now and then it tries some more and some fewer in turn, and keeps what pays.
+//! - *Hold*: now and then it tries some more and some fewer in turn, and keeps what pays. Where that
+//!   takes back what was kept before, both are about as good, and trials become rarer.
 //!
 //! Jobs that wait and move nothing are taken at their word: the plan for CPUs goes by what they use.
 //! Only where more and more of them do no more, though CPUs idle and still more want in, they wait
@@ -86,6 +87,8 @@ pub struct Knee {
     window: Window,
     moved: Moment,
     next_up: bool,
+    /// Whether what the last trial that paid kept was more; `None` while none did.
+    kept_more: Option<bool>,
     pause: Duration,
     tried: u64,
 }
@@ -103,6 +106,7 @@ impl Default for Knee {
             window: Window::default(),
             moved: Moment(0),
             next_up: true,
+            kept_more: None,
             pause: KneeSettings::default().first_pause,
             tried: 0,
         }

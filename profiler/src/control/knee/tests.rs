@@ -101,6 +101,24 @@ fn trials_become_rare_where_they_bring_nothing() {
 }
 
 #[test]
+fn between_two_limits_that_are_as_good_trials_become_rare_too() {
+    // Beyond five at a time each more adds a fifth of what one does alone, by turns more and less.
+    for period in [11, 13, 20] {
+        let second = std::cell::Cell::new(0_u64);
+        let job = |jobs: u32| {
+            second.set(second.get() + 1);
+            let luck = if (second.get() / period).is_multiple_of(2) { 0.3 } else { -0.3 };
+            let present = 0.9 * f64::from(jobs);
+            let rate = present.min(5.0) + (present - 5.0).max(0.0) * (0.2 + luck);
+            transfer(rate / present, Measure::Network)
+        };
+        let limits = run(600, 4, job, None);
+        let changes = limits[100..].windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(changes <= 20, "every {period} s: {changes} changes: {limits:?}");
+    }
+}
+
+#[test]
 fn jobs_that_only_wait_have_no_knee() {
     // They compute for a fifth of their time and sleep for the rest.
     let limits = run(60, 4, |_| sample(0.2, 0.0, 0, 0), Some(16.0));

@@ -1,5 +1,7 @@
 //! Some more or some fewer for a while, and whether it paid.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::reference::Reference;
@@ -121,8 +123,15 @@ impl Knee {
         }
         self.reference.learn(&now, self.window.seconds, settings.sure);
         self.stride = (self.stride * 1.3).min(settings.stride);
-        // After a ramp it goes on without a pause until a trial brings nothing.
-        self.pause = self.pause.min(settings.first_pause / 3);
+        let is_back = self.kept_more.replace(upward) == Some(!upward);
+        self.pause = if is_back && self.measure == Some(Measure::Network) {
+            // More paid and then fewer: chance decides between two that are about as good. At a disk
+            // one of them was as likely judged in a slow minute of it.
+            self.longer_pause(settings)
+        } else {
+            // After a ramp it goes on without a pause until a trial brings nothing.
+            self.pause.min(settings.first_pause / 3)
+        };
         self.window = Window::default();
         self.next_up = upward;
         self.rest(seen);
@@ -140,8 +149,12 @@ impl Knee {
 
     fn back(&mut self, settings: &KneeSettings, seen: &Seen, from: f64) {
         self.next_up = !self.next_up;
-        self.pause = (self.pause * 2).clamp(settings.first_pause, settings.longest_pause);
+        self.pause = self.longer_pause(settings);
         self.move_to(from, seen);
         self.rest(seen);
+    }
+
+    fn longer_pause(&self, settings: &KneeSettings) -> Duration {
+        (self.pause * 2).clamp(settings.first_pause, settings.longest_pause)
     }
 }
