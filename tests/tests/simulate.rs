@@ -47,7 +47,7 @@ const BANDS: &[(&str, f64, f64, f64)] = &[
     ("heavy-tail", 0.76, 0.84, 0.97),
     ("hyper-threads", 0.90, 0.98, 0.97),
     ("memory", 1.12, 1.25, 0.90),
-    ("mix-of-five", 0.35, 0.85, 0.88),
+    ("mix-of-five", 0.35, 0.85, 0.95),
     ("mix-of-three", 0.57, 0.69, 0.93),
     ("noisy-neighbour", 0.71, 0.79, 0.95),
     ("one-core", 0.88, 0.96, 0.97),

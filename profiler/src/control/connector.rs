@@ -8,6 +8,7 @@ use super::event::{Decision, Learned, Reasons};
 use super::knee::Knee;
 use super::plan::Claim;
 use crate::learn::{ConnectorStatistics, Demand, Expected, Peaks, Work};
+use crate::lease::ConnectorState;
 use crate::model::{Bytes, Constraint, ProviderId, ResourceProfile};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub(super) struct Connector {
     pub(super) limit: u32,
     pub(super) constraint: Constraint,
     pub(super) reasons: Reasons,
+    /// How many it comes to, while memory or a provider holds back more.
+    pub(super) reach: Option<f64>,
     pub(super) last: Option<Decision>,
 }
 
@@ -49,6 +52,7 @@ impl Connector {
             limit,
             constraint: Constraint::Cap,
             reasons: Reasons::default(),
+            reach: None,
             last: None,
         }
     }
@@ -69,6 +73,31 @@ impl Connector {
         self.demand = learned.demand;
         self.peaks = learned.peaks;
         self.statistics = learned.statistics;
+    }
+
+    /// Takes in who has a slot and who waits. Who waits though there is a slot lacks something else, and
+    /// what it does not come to is by and by for others: not at once, since memory is held back
+    /// for a moment whenever a large job is to have its turn.
+    pub(super) fn update_reach(
+        &mut self,
+        settings: &Settings,
+        state: &ConnectorState,
+        seconds: f64,
+    ) {
+        let (in_use, limit) = (f64::from(state.in_use), f64::from(state.limit));
+        if state.waiting == 0 || state.in_use >= state.limit {
+            self.reach = None;
+            return;
+        }
+        let stays = (-seconds / settings.reach_average.as_secs_f64().max(1e-3)).exp();
+        let before = self.reach.unwrap_or(limit).min(limit);
+        self.reach = Some(in_use.max(in_use + stays * (before - in_use)));
+    }
+
+    /// How many jobs it would have now.
+    pub(super) fn wanted(&self, state: &ConnectorState) -> f64 {
+        let wanted = f64::from(state.in_use) + f64::from(state.waiting);
+        self.reach.map_or(wanted, |reach| wanted.min(reach))
     }
 
     /// What a job needs that has not begun.
@@ -107,15 +136,16 @@ impl Connector {
         if settings.threshold_is_ceiling {
             bound(cores * self.profile.backpressure_threshold / per_job, Constraint::Cpu);
         }
-        let need = self.need(settings).peak.as_f64();
+        let need = self.need(settings);
+        let budget = budget.as_f64().max(need.peak.as_f64()).max(1.0);
         Claim {
             weight: self.profile.weight,
             cores: per_job,
             variance: self.demand.variance(),
             running: self.demand.running(),
             asleep: self.asleep(),
-            // In units of cores, so that shares of both are compared as parts of the host.
-            memory_share: cores * need / budget.as_f64().max(need).max(1.0),
+            memory: need.peak.as_f64() / budget,
+            memory_deviation: need.deviation.as_f64() / budget,
             most: most.0.max(1.0),
             most_by: if most.0 < 1.0 { Constraint::Floor } else { most.1 },
         }
@@ -145,4 +175,33 @@ impl Connector {
 
 fn first(profile: &ResourceProfile) -> u32 {
     profile.preferred_concurrency.min(profile.max_concurrent_jobs.unwrap_or(u32::MAX)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Moment;
+
+    #[test]
+    fn what_a_connector_cannot_have_goes_to_others_by_and_by() {
+        let settings = Settings::default();
+        let mut connector = Connector::new(&settings, ResourceProfile::default(), vec![]);
+        let mut state = ConnectorState {
+            limit: 12,
+            constraint: Constraint::Cpu,
+            in_use: 2,
+            waiting: 50,
+            reserved: Bytes(0),
+            drained: false,
+            override_limit: None::<(u32, Moment)>,
+        };
+        assert_eq!(connector.wanted(&state), 52.0);
+        connector.update_reach(&settings, &state, 5.0);
+        assert!(connector.wanted(&state) > 9.0, "a moment's wait changes little");
+        (0..100).for_each(|_| connector.update_reach(&settings, &state, 1.0));
+        assert!(connector.wanted(&state) < 2.1, "{}", connector.wanted(&state));
+        state.in_use = 12;
+        connector.update_reach(&settings, &state, 1.0);
+        assert_eq!(connector.wanted(&state), 62.0, "it comes to all its slots");
+    }
 }

@@ -158,14 +158,17 @@ impl Core {
         let work = std::mem::take(&mut self.work);
         let used = std::mem::take(&mut self.busy) / (seconds * self.host.cores.max(0.1));
         let (mut binds, mut drained) = (false, true);
-        let (mut variance, mut wanted, mut asleep) = (0.0, 0.0, 0.0);
+        let (mut variance, mut wanted, mut asleep, mut planned) = (0.0, 0.0, 0.0, 0.0);
         for (index, connector) in self.connectors.iter_mut().enumerate() {
             let Ok(state) = self.ledger.state(id(index)) else { continue };
             binds |= connector.constraint == Constraint::Cpu
                 && state.waiting > 0
                 && state.in_use >= state.limit;
             drained &= state.in_use <= state.limit;
+            connector.update_reach(&self.settings, &state, seconds);
             let jobs = f64::from(state.in_use);
+            let come = connector.wanted(&state).min(f64::from(state.limit)).max(jobs);
+            planned += come * connector.demand.cores();
             variance += jobs * connector.demand.variance();
             wanted += jobs * connector.demand.cores();
             asleep += jobs * connector.demand.cores() * connector.asleep();
@@ -187,6 +190,8 @@ impl Core {
         let free = (self.host.cores - self.external.unwrap_or(0.0)).max(0.0);
         let expected = expected_share(free, variance.sqrt(), self.settings.overfill);
         let keeps_used = share_that_uses(free, asleep / wanted, self.settings.trim.full);
+        // CPUs that idle because those that may come have not come yet need no more slots.
+        binds &= wanted >= self.settings.trim.come * planned;
         let (run, wait) = (work.cpu, work.wait_for_others);
         let waiting = Waiting { run, wait, used, expected, keeps_used, binds, drained };
         self.trim.update(&self.settings.trim, &waiting, seconds);
@@ -201,6 +206,8 @@ impl Core {
         let external = self.external.unwrap_or(0.0);
         let capacity = Capacity {
             cores: self.trim.factor() * (cores - external).max(0.0),
+            host_cores: cores,
+            memory: self.settings.ledger.memory,
             overfill: self.settings.overfill,
             used: self.settings.trim.full,
             most_wait_share: self.settings.trim.most_wait_share,
@@ -241,10 +248,8 @@ impl Core {
     /// The claims of all connectors, and how many jobs each wants now.
     fn claims(&self, cores: f64, budget: Bytes, gpus: u32) -> (Vec<Claim>, Vec<f64>) {
         let claims = self.connectors.iter().enumerate().map(|(index, connector)| {
-            let wanted = self
-                .ledger
-                .state(id(index))
-                .map_or(0.0, |state| f64::from(state.in_use) + f64::from(state.waiting));
+            let state = self.ledger.state(id(index));
+            let wanted = state.map_or(0.0, |state| connector.wanted(&state));
             (connector.claim(&self.settings, cores, budget, gpus), wanted)
         });
         claims.unzip()

@@ -50,6 +50,9 @@ pub struct Settings {
     /// How long more memory must have been free before the budget rises. 30 s: a neighbour that
     /// let go may take it again.
     pub memory_raise_after: Duration,
+    /// Time over which what a connector does not come to, for want of memory or of a provider's place,
+    /// goes to others. 20 s: memory is held back for somebody's turn for less.
+    pub reach_average: Duration,
     /// A GPU has time for one more job below this share of use. 0.9: jobs do other things between.
     pub gpu_busy: f64,
     /// ... and below these degrees Celsius. 84: where most begin to slow themselves down.
@@ -98,6 +101,9 @@ pub struct TrimSettings {
     pub average_seconds: f64,
     /// Use of the CPUs that jobs which sleep are to reach, and from which on more of any do no more. 0.97.
     pub full: f64,
+    /// The factor rises only where those that run want this part of what all for whom there is a slot
+    /// would. 0.95: who has not come yet is no reason for more slots.
+    pub come: f64,
     /// Step per second and unit of error. 0.08: stable with the average and a delay of 4 s by a
     /// factor of 2; more follows the jobs that happen to be there.
     pub gain: f64,
@@ -124,6 +130,7 @@ impl Default for Settings {
             memory_reserve: Bytes(500 << 20),
             memory_ceiling: None,
             memory_raise_after: Duration::from_secs(30),
+            reach_average: Duration::from_secs(20),
             gpu_busy: 0.9,
             gpu_hot: 84.0,
             trim: TrimSettings::default(),
@@ -149,6 +156,7 @@ impl Default for TrimSettings {
             noise_counts: 0.3,
             average_seconds: 4.0,
             full: 0.97,
+            come: 0.95,
             gain: 0.08,
             least: 0.5,
             most: 1.6,
