@@ -115,8 +115,12 @@ impl fmt::Display for Outcome {
         write!(f, "  static, of the best:")?;
         let most = self.tried.iter().map(|tried| tried.goodput()).fold(0.0, f64::max);
         for tried in &self.tried {
-            let killed = if tried.killed > 0 { " (kills)" } else { "" };
-            write!(f, " {}: {:.2}{killed}", tried.limit, tried.goodput() / most)?;
+            let kills = match (tried.killed, tried.may_kill) {
+                (1.., _) => " (kills)",
+                (0, true) => " (may kill)",
+                (0, false) => "",
+            };
+            write!(f, " {}: {:.2}{kills}", tried.limit, tried.goodput() / most)?;
         }
         writeln!(f)?;
         if let Some(line) = self.explained.first() {

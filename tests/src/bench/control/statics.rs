@@ -22,6 +22,9 @@ pub(super) struct Tried {
     pub(super) goodputs: Vec<f64>,
     /// Workers that were killed for want of memory.
     pub(super) killed: u64,
+    /// Whether as many jobs may want more memory than there is: whether anybody is killed in a trial is
+    /// luck then.
+    pub(super) may_kill: bool,
 }
 
 impl Tried {
@@ -37,9 +40,14 @@ impl Tried {
 /// # Errors
 /// If it is to end.
 pub(super) fn search(trial: &mut Trial<'_>, length: Duration) -> Result<Vec<Tried>, Interrupted> {
-    let limits = &trial.workload().limits;
-    let fresh = |limit: &u32| Tried { limit: *limit, goodputs: Vec::new(), killed: 0 };
-    let mut all: Vec<Tried> = limits.iter().map(fresh).collect();
+    let workload = trial.workload();
+    let fresh = |limit: &u32| Tried {
+        limit: *limit,
+        goodputs: Vec::new(),
+        killed: 0,
+        may_kill: workload.fit().is_some_and(|fit| *limit > fit),
+    };
+    let mut all: Vec<Tried> = workload.limits.iter().map(fresh).collect();
     let mut chance = Chance::new(0xbe57);
     for time in 1..=TIMES {
         shuffle(&mut all, &mut chance);
@@ -57,10 +65,10 @@ pub(super) fn search(trial: &mut Trial<'_>, length: Duration) -> Result<Vec<Trie
     Ok(all)
 }
 
-/// The best one under which nobody was killed; without any such, the lowest.
+/// The best one under which nobody was killed, nor could have been; without any such, the lowest.
 #[must_use]
 pub(super) fn best(all: &[Tried]) -> u32 {
-    let safe = all.iter().filter(|tried| tried.killed == 0);
+    let safe = all.iter().filter(|tried| tried.killed == 0 && !tried.may_kill);
     let best = safe.max_by(|a, b| a.goodput().total_cmp(&b.goodput())).or(all.first());
     best.map_or(1, |tried| tried.limit)
 }
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     fn tried(limit: u32, goodputs: &[f64], killed: u64) -> Tried {
-        Tried { limit, goodputs: goodputs.to_vec(), killed }
+        Tried { limit, goodputs: goodputs.to_vec(), killed, may_kill: false }
     }
 
     #[test]
@@ -98,6 +106,12 @@ mod tests {
     fn a_limit_under_which_somebody_was_killed_is_not_the_best() {
         assert_eq!(best(&[tried(4, &[8.0], 0), tried(6, &[11.0], 1)]), 4);
         assert_eq!(best(&[tried(4, &[8.0], 2), tried(6, &[11.0], 1)]), 4, "the lowest");
+    }
+
+    #[test]
+    fn nor_is_one_under_which_nobody_was_by_luck() {
+        let lucky = Tried { may_kill: true, ..tried(7, &[9.0], 0) };
+        assert_eq!(best(&[tried(6, &[8.0], 0), lucky]), 6);
     }
 
     #[test]

@@ -71,6 +71,17 @@ impl Workload {
         }
     }
 
+    /// How many jobs fit, even if each is as large as any, if memory bounds them.
+    #[must_use]
+    pub(super) fn fit(&self) -> Option<u32> {
+        match &self.hands {
+            Hands::Threads(_) => None,
+            Hands::Processes(growth, ceiling) => {
+                u32::try_from((ceiling.bytes >> 20) / growth.mib.1).ok()
+            }
+        }
+    }
+
     /// Workers of the agent at this socket.
     #[must_use]
     pub(super) fn crew(&self, socket: &Path, tally: &Arc<Tally>) -> Crew {
