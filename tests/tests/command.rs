@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use profiler::model::RunRecord;
 use profiler_tests::binaries;
 use profiler_tests::require_bpf;
 use profiler_tests::run::Run;
@@ -109,6 +110,22 @@ fn arguments_and_environment_arrive_as_given() {
     let expected = format!("<a b><><--json><*><-x><ü>[{path}]");
     assert_eq!(String::from_utf8_lossy(&run.stdout), expected, "stdout");
     assert_eq!(run.session().command[4..], ["a b", "", "--json", "*", "-x", "ü"], "in the JSON");
+}
+
+#[test]
+fn the_record_can_follow_what_the_command_printed() {
+    require_bpf!();
+    let folder = tempfile::tempdir().expect("a folder");
+    let printed = folder.path().join("printed");
+    let file = std::fs::File::create(&printed).expect("a file");
+    let mut run = Command::new(binaries::profiler());
+    run.args(["run", "--json", "-", "--summary", "none", "--", "echo", "work"]);
+    assert!(run.current_dir(folder.path()).stdout(file).status().expect("it runs").success());
+    let printed = std::fs::read_to_string(printed).expect("what it printed");
+    let record = printed.strip_prefix("work\n").expect("the command's own output, all of it");
+    let record: RunRecord = serde_json::from_str(record).expect("one record");
+    assert_eq!(record.command, ["echo", "work"]);
+    assert!(!folder.path().join("-").exists(), "no file of that name");
 }
 
 #[test]

@@ -204,7 +204,7 @@ pub(super) struct CheckConfig {
 /// What to show, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Output {
-    /// Write the whole record, each process and thread included, as JSON
+    /// Write the whole record, each process and thread included, as JSON; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) json: Option<PathBuf>,
     /// What to print at the end

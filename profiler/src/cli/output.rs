@@ -1,6 +1,5 @@
 //! What `run` and `attach` have in common: choosing the meter, and showing the result.
 
-use std::fs::File;
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use anyhow::Context;
 use super::args::{Live, Output, Source, Summary};
 use super::own_cost::own_cost;
 use super::{FAILED, Failure, USAGE};
-use crate::export::json;
+use crate::export::json::Target;
 use crate::kernel::Capacity;
 use crate::model::record::SCHEMA;
 use crate::model::{RunRecord, Usage};
@@ -18,10 +17,10 @@ use crate::ui::live::LiveLine;
 use crate::ui::paint::Paint;
 use crate::ui::summary::{Ending, Options, summary};
 
-/// Opens the file for the record, before anything is measured.
-pub(super) fn open_json(output: &Output) -> Result<Option<File>, Failure> {
+/// Opens what the record goes to, before anything is measured.
+pub(super) fn open_json(output: &Output) -> Result<Option<Target>, Failure> {
     let Some(path) = &output.json else { return Ok(None) };
-    json::open(path).map(Some).map_err(|error| {
+    Target::open(path).map(Some).map_err(|error| {
         Failure::new(USAGE, format_args!("cannot write --json {}: {error}", path.display()))
     })
 }
@@ -74,7 +73,7 @@ pub(super) fn is_live(output: &Output) -> bool {
 /// Shows and writes what was measured. Whatever cannot be written as asked is shown instead.
 pub(super) fn finish(
     output: &Output,
-    json_file: Option<&File>,
+    json: Option<&Target>,
     command: Vec<String>,
     measured: Measured,
     exit_status: Option<i32>,
@@ -89,7 +88,7 @@ pub(super) fn finish(
         threads,
         host: this_host(conservation),
     };
-    let written = json_file.map_or(Ok(()), |file| json::write(file, &record));
+    let written = json.map_or(Ok(()), |target| target.write(&record));
     if output.summary == Summary::Table || written.is_err() {
         let ending = Ending { still_running, own: own_cost(bpf_ns) };
         let options = Options { top: output.top, width: width(), paint: Paint::on(&stderr()) };

@@ -176,7 +176,7 @@ pub(in crate::cli) struct Exec {
     /// Show on standard error what the job used
     #[arg(long)]
     pub(super) usage: bool,
-    /// Write what the job used, as JSON
+    /// Write what the job used, as JSON; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) json: Option<PathBuf>,
     /// The agent's socket for workers

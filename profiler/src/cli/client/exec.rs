@@ -1,6 +1,5 @@
 //! `profiler exec --connector NAME -- COMMAND`.
 
-use std::fs::File;
 use std::io::{IsTerminal, Write, stderr};
 use std::process::{Command, ExitCode};
 
@@ -12,7 +11,7 @@ use super::args::Exec;
 use super::failure;
 use crate::cli::run::not_started;
 use crate::cli::{FAILED, Failure, USAGE};
-use crate::export::json;
+use crate::export::json::Target;
 use crate::session::{Signals, run_to_end};
 use crate::ui::agent;
 
@@ -31,8 +30,8 @@ pub(super) fn exec(args: &Exec) -> Result<ExitCode, Failure> {
     else {
         return Err(Failure::new(USAGE, "the command is empty"));
     };
-    let json_file = match &args.json {
-        Some(path) => Some(json::open(path).map_err(|error| {
+    let json = match &args.json {
+        Some(path) => Some(Target::open(path).map_err(|error| {
             Failure::new(USAGE, format_args!("cannot write --json {}: {error}", path.display()))
         })?),
         None => None,
@@ -56,7 +55,7 @@ pub(super) fn exec(args: &Exec) -> Result<ExitCode, Failure> {
     };
     let status = run_to_end(&mut child, &mut signals)?.status();
     let usage = released(lease, status);
-    report(args, json_file.as_ref(), Record { grant, usage, exit_status: status })
+    report(args, json.as_ref(), Record { grant, usage, exit_status: status })
 }
 
 /// The figures, as far as there are any: the command has had its effect, and its exit status counts.
@@ -71,7 +70,7 @@ fn released(lease: Lease, status: i32) -> Option<Usage> {
     }
 }
 
-fn report(args: &Exec, json_file: Option<&File>, record: Record) -> Result<ExitCode, Failure> {
+fn report(args: &Exec, json: Option<&Target>, record: Record) -> Result<ExitCode, Failure> {
     if args.usage {
         let text = record.usage.as_ref().map_or_else(
             || "profiler: nobody counted what the command used\n".to_owned(),
@@ -80,7 +79,7 @@ fn report(args: &Exec, json_file: Option<&File>, record: Record) -> Result<ExitC
         // Standard error may be closed; the exit status still says how the command ended.
         let _ = stderr().write_all(text.as_bytes());
     }
-    let written = json_file.map_or(Ok(()), |file| json::write(file, &record));
+    let written = json.map_or(Ok(()), |target| target.write(&record));
     let status = u8::try_from(record.exit_status).unwrap_or(FAILED);
     match written {
         Err(error) if status == 0 => {
