@@ -137,9 +137,9 @@ fn one(plant: &Path, seeds: &str) -> Vec<String> {
         bar(goodput >= *asked, format!("goodput {goodput:.3} of {asked}"));
         bar(settles <= *longest, format!("settles in {settles:.1} s, not {longest}"));
         bar(overshoot <= *highest, format!("overshoots {overshoot:.2} times, not {highest}"));
-        bar(swings <= OSCILLATION, format!("swings by {swings:.3}, not {OSCILLATION}"));
         bar(jain >= JAIN, format!("Jain {jain:.3}, not {JAIN}"));
     }
+    bar(swings <= OSCILLATION, format!("swings by {swings:.3}, not {OSCILLATION}"));
     bar(over == 0.0 && starved == 0.0, format!("{over} overcommits, starved for {starved} s"));
     bar(mean(ours) >= best - 0.01, format!("{other} reaches {best:.3}, ours {:.3}", mean(ours)));
     missed
