@@ -123,6 +123,27 @@ fn demand_is_known_though_the_host_is_saturated() {
 }
 
 #[test]
+fn cpus_that_idle_until_jobs_have_come_are_no_reason_for_more_slots() {
+    let eager = Partial { preferred_concurrency: Some(8), ..Partial::default() };
+    let mut core = core(&[eager.clone(), eager]);
+    ask(&mut core, 0, 0, 200);
+    look(&mut core, 250, 0.0, 1.0, 1 << 20);
+    // Of these one at a time fits, which its profile does not say.
+    for _ in 0..50 {
+        let connector = ConnectorId(1);
+        let large = Request { connector, memory: Some(Bytes(40 * GIB)), ..Request::default() };
+        core.handle(at(250), Event::Request(large)).unwrap();
+    }
+    for tick in 2..480 {
+        look(&mut core, tick * 250, 0.0, 1.0, 1 << 20);
+        // Until their share has gone to those that do come.
+        assert!(tick > 160 || core.trim.factor() == 1.0, "after {tick} looks");
+    }
+    assert_eq!(core.ledger().state(ConnectorId(1)).unwrap().in_use, 1, "the others never come");
+    assert!((14..=18).contains(&limit(&core, 0)), "its CPUs are for others: {}", limit(&core, 0));
+}
+
+#[test]
 fn what_others_use_is_left_to_them() {
     let mut core = core(&[Partial { preferred_concurrency: Some(4), ..Partial::default() }]);
     ask(&mut core, 0, 0, 200);
