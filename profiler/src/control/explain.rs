@@ -213,6 +213,8 @@ impl Reasons {
             ),
             Constraint::Cap => match self.cap_that_binds() {
                 Some(cap) => format!("the profile allows {cap}; CPUs and the rest would have room"),
+                // Each plan has one job at least.
+                None if self.jobs < 1.0 => "so many until the first plan is made".to_owned(),
                 None => format!("at most {:.0} at a time, whatever there is room for", self.jobs),
             },
             Constraint::Disk | Constraint::Network => format!(

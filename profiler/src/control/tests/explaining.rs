@@ -29,6 +29,13 @@ fn an_explanation_names_what_binds_and_what_was_learned() {
 }
 
 #[test]
+fn before_there_is_a_plan_nothing_is_told_of_one() {
+    let core = core(&[Partial::default()]);
+    let told = core.explain(ConnectorId(0)).unwrap().lines.join("\n");
+    assert!(told.starts_with("so many until the first plan is made\n"), "{told}");
+}
+
+#[test]
 fn what_is_computed_is_told_beside_what_is_in_force() {
     let mut core = core(&[Partial::default()]);
     ask(&mut core, 0, 0, 200);
